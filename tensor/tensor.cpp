@@ -1,0 +1,219 @@
+#include "tensor/tensor.h"
+
+#include <cstring>
+
+#include "tensor/allocator.h"
+
+namespace dgp {
+
+int64_t element_size(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return 4;
+    case DType::f64:
+      return 8;
+    case DType::u8:
+      return 1;
+    case DType::i64:
+      return 8;
+  }
+  return 0;
+}
+
+const char* to_string(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::u8:
+      return "u8";
+    case DType::i64:
+      return "i64";
+  }
+  return "?";
+}
+
+const char* to_string(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
+std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+int64_t numel(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t size : shape) {
+    check(size >= 0, "shape ", to_string(shape), " has a negative size");
+    check(!__builtin_mul_overflow(n, size, &n), "shape ", to_string(shape), " has too many elements");
+  }
+  return n;
+}
+
+Tensor::Tensor(Shape shape, DType dtype, Device device)
+    : shape_(std::move(shape)), numel_(dgp::numel(shape_)), dtype_(dtype), device_(device) {
+  check(device == Device::cpu, "device cuda: this build of dgp has no CUDA support");
+  check(numel_ <= (int64_t{1} << 40), "tensor ", to_string(shape_), " has too many elements");
+  storage_ = allocate(nbytes());
+}
+
+Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
+  Tensor t(std::move(shape), dtype, device);
+  std::memset(t.bytes(), 0, static_cast<size_t>(t.nbytes()));
+  return t;
+}
+
+Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  Tensor t(std::move(shape), dtype, device);
+  t.fill(value);
+  return t;
+}
+
+template <class T>
+Tensor Tensor::from(Shape shape, const std::vector<T>& values) {
+  Tensor t(std::move(shape), dtype_of<T>());
+  check(t.numel() == static_cast<int64_t>(values.size()), "tensor ", to_string(t.shape()), " cannot hold ",
+        values.size(), " values");
+  if (!values.empty()) std::memcpy(t.bytes(), values.data(), static_cast<size_t>(t.nbytes()));
+  return t;
+}
+template Tensor Tensor::from(Shape, const std::vector<float>&);
+template Tensor Tensor::from(Shape, const std::vector<double>&);
+template Tensor Tensor::from(Shape, const std::vector<uint8_t>&);
+template Tensor Tensor::from(Shape, const std::vector<int64_t>&);
+
+int64_t Tensor::dim(int axis) const {
+  int a = axis < 0 ? axis + rank() : axis;
+  check(a >= 0 && a < rank(), "axis ", axis, " of tensor ", to_string(shape_));
+  return shape_[static_cast<size_t>(a)];
+}
+
+template <class T>
+T Tensor::item() const {
+  check(numel_ == 1, "item: tensor ", to_string(shape_), " has more than one element");
+  return data<T>()[0];
+}
+template float Tensor::item() const;
+template double Tensor::item() const;
+template int64_t Tensor::item() const;
+
+Tensor Tensor::reshape(Shape shape) const {
+  int64_t known = 1;
+  int64_t* open = nullptr;
+  for (int64_t& size : shape) {
+    if (size == -1) {
+      check(!open, "reshape: more than one -1 in ", to_string(shape));
+      open = &size;
+    } else {
+      known *= size;
+    }
+  }
+  if (open) *open = known > 0 ? numel_ / known : 0;
+  check(dgp::numel(shape) == numel_, "reshape: ", to_string(shape_), " to ", to_string(shape),
+        " changes the number of elements");
+  Tensor t = *this;
+  t.shape_ = std::move(shape);
+  return t;
+}
+
+Tensor Tensor::slab(int64_t begin, int64_t count) const {
+  check(rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0], "slab: rows ", begin, "..",
+        begin + count, " of tensor ", to_string(shape_));
+  int64_t row = shape_[0] > 0 ? nbytes() / shape_[0] : 0;
+  Tensor t = *this;
+  t.shape_[0] = count;
+  t.numel_ = dgp::numel(t.shape_);
+  t.offset_ += begin * row;
+  return t;
+}
+
+Tensor Tensor::clone() const {
+  Tensor t(shape_, dtype_, device_);
+  t.copy_from(*this);
+  return t;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor t(shape_, dtype, device_);
+  auto convert = [&](auto from, auto into) {
+    using From = decltype(from);
+    using Into = decltype(into);
+    const From* source = data<From>();
+    Into* target = t.data<Into>();
+    for (int64_t i = 0; i < numel_; ++i) target[i] = static_cast<Into>(source[i]);
+  };
+  auto from_any = [&](auto into) {
+    switch (dtype_) {
+      case DType::f32:
+        return convert(float{}, into);
+      case DType::f64:
+        return convert(double{}, into);
+      case DType::u8:
+        return convert(uint8_t{}, into);
+      case DType::i64:
+        return convert(int64_t{}, into);
+    }
+  };
+  switch (dtype) {
+    case DType::f32:
+      from_any(float{});
+      break;
+    case DType::f64:
+      from_any(double{});
+      break;
+    case DType::u8:
+      from_any(uint8_t{});
+      break;
+    case DType::i64:
+      from_any(int64_t{});
+      break;
+  }
+  return t;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == device_) return *this;
+  Tensor t(shape_, dtype_, device);
+  t.copy_from(*this);
+  return t;
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  check_same("copy", *this, source);
+  if (numel_ > 0) std::memcpy(bytes(), source.bytes(), static_cast<size_t>(nbytes()));
+}
+
+void Tensor::fill(double value) const {
+  auto set = [&](auto zero) {
+    using T = decltype(zero);
+    T* p = data<T>();
+    for (int64_t i = 0; i < numel_; ++i) p[i] = static_cast<T>(value);
+  };
+  switch (dtype_) {
+    case DType::f32:
+      set(float{});
+      break;
+    case DType::f64:
+      set(double{});
+      break;
+    case DType::u8:
+      set(uint8_t{});
+      break;
+    case DType::i64:
+      set(int64_t{});
+      break;
+  }
+}
+
+void check_same(const char* op, const Tensor& a, const Tensor& b) {
+  check(a.shape() == b.shape() && a.dtype() == b.dtype(), op, ": ", to_string(a.dtype()),
+        to_string(a.shape()), " and ", to_string(b.dtype()), to_string(b.shape()), " differ");
+}
+
+void check_rank(const char* op, const char* name, const Tensor& t, int rank) {
+  check(t.rank() == rank, op, ": ", name, " expects ", rank, " axes, got ", to_string(t.shape()));
+}
+
+}  // namespace dgp
