@@ -1,0 +1,197 @@
+#include "ops/conv2d.h"
+
+#include <algorithm>
+
+#include "ops/conv2d_reference.h"
+#include "tensor/parallel.h"
+
+namespace dgp {
+
+ConvGeometry conv_geometry(const Shape& x, const Shape& w, const Conv2dOptions& options) {
+  check(x.size() == 4, "conv2d: input expects 4 axes [N,H,W,C], got ", to_string(x));
+  check(w.size() == 4 || w.size() == 5, "conv2d: weight expects [O,KH,KW,C] or [N,O,KH,KW,C], got ",
+        to_string(w));
+  check(options.stride >= 1 && options.padding >= 0 && options.dilation >= 1 && options.groups >= 1,
+        "conv2d: stride ", options.stride, ", padding ", options.padding, ", dilation ", options.dilation,
+        ", groups ", options.groups, " out of range");
+  check(options.activation != Activation::leaky_relu || options.slope >= 0, "conv2d: slope ", options.slope,
+        " is negative");
+  ConvGeometry g{};
+  size_t at = w.size() - 4;
+  g.w_per_image = at == 1;
+  g.n = x[0], g.h = x[1], g.w = x[2], g.c = x[3];
+  g.o = w[at], g.kh = w[at + 1], g.kw = w[at + 2];
+  g.stride = options.stride, g.padding = options.padding, g.dilation = options.dilation;
+  g.groups = options.groups;
+  check(w[at + 3] * g.groups == g.c, "conv2d: weight ", to_string(w), " expects ", w[at + 3] * g.groups,
+        " input channels, input ", to_string(x), " has ", g.c);
+  check(g.o % g.groups == 0 && g.o > 0, "conv2d: weight ", to_string(w), " has ", g.o,
+        " output channels, not a positive multiple of ", g.groups, " groups");
+  check(!g.w_per_image || w[0] == g.n, "conv2d: weight ", to_string(w), " has kernels for ", w[0],
+        " images, input ", to_string(x), " has ", g.n);
+  check(g.kh >= 1 && g.kw >= 1 && g.c >= 1, "conv2d: weight ", to_string(w), " has an empty kernel");
+  int64_t span_y = g.h + 2 * g.padding - g.dilation * (g.kh - 1);
+  int64_t span_x = g.w + 2 * g.padding - g.dilation * (g.kw - 1);
+  check(span_y >= 1 && span_x >= 1, "conv2d: weight ", to_string(w), " does not fit into input ",
+        to_string(x), " with padding ", g.padding, " and dilation ", g.dilation);
+  g.oh = (span_y - 1) / g.stride + 1, g.ow = (span_x - 1) / g.stride + 1;
+  g.x_rows = g.h, g.y_rows = g.oh;
+  return g;
+}
+
+namespace {
+
+void check_extras(const ConvGeometry& g, const Tensor& x, const Tensor& w, const Tensor& b,
+                  const Tensor& residual) {
+  auto same_type = [&](const Tensor& t, const char* name) {
+    check(t.dtype() == x.dtype(), "conv2d: ", name, " is ", to_string(t.dtype()), ", input is ",
+          to_string(x.dtype()));
+  };
+  same_type(w, "weight");
+  if (b.defined()) {
+    same_type(b, "bias");
+    check(b.shape() == Shape{g.o} || b.shape() == Shape{g.n, g.o}, "conv2d: bias ", to_string(b.shape()),
+          " expects [", g.o, "] or [", g.n, ",", g.o, "]");
+  }
+  if (residual.defined()) {
+    same_type(residual, "residual");
+    Shape y = {g.n, g.y_rows, g.ow, g.o};
+    check(residual.shape() == y, "conv2d: residual ", to_string(residual.shape()), " expects ", to_string(y));
+  }
+}
+
+}  // namespace
+
+namespace cpu {
+
+Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
+                      const Tensor& residual) {
+  return reference::conv2d(x, w, b, options, residual);
+}
+
+Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
+  return reference::conv2d_backward_data(dy, w, x, options);
+}
+
+Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
+                              const Conv2dOptions& options) {
+  return reference::conv2d_backward_weight(dy, x, w, options);
+}
+
+}  // namespace cpu
+
+namespace {
+
+// dz = dy * activation'(z). The activation's sign is that of its input, so its result `a` is all it needs.
+Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options) {
+  if (options.activation == Activation::none) return dy;
+  Tensor dz(dy.shape(), dy.dtype());
+  dispatch_float(dy.dtype(), "conv2d", [&](auto zero) {
+    using T = decltype(zero);
+    T slope = options.activation == Activation::relu ? T(0) : static_cast<T>(options.slope);
+    const T *d = dy.data<T>(), *s = a.data<T>();
+    T* out = dz.data<T>();
+    parallel_for(dy.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out[i] = s[i] > 0 ? d[i] : slope * d[i];
+    });
+  });
+  return dz;
+}
+
+// Sum of dz over pixels, and over images for a shared bias: rows first, then rows in order.
+Tensor bias_gradient(const Tensor& dz, bool per_image) {
+  int64_t n = dz.dim(0), rows = dz.dim(1), columns = dz.dim(2), o = dz.dim(3);
+  Tensor db = Tensor::zeros(per_image ? Shape{n, o} : Shape{o}, dz.dtype());
+  dispatch_float(dz.dtype(), "conv2d", [&](auto zero) {
+    using T = decltype(zero);
+    Tensor sums = Tensor::zeros({n * rows, o}, dz.dtype());
+    parallel_for(n * rows, 1, [&](int64_t row, int64_t) {
+      T* sum = sums.data<T>() + row * o;
+      const T* d = dz.data<T>() + row * columns * o;
+      for (int64_t x = 0; x < columns; ++x)
+        for (int64_t c = 0; c < o; ++c) sum[c] += d[x * o + c];
+    });
+    for (int64_t row = 0; row < n * rows; ++row) {
+      T* sum = db.data<T>() + (per_image ? row / rows * o : 0);
+      for (int64_t c = 0; c < o; ++c) sum[c] += sums.data<T>()[row * o + c];
+    }
+  });
+  return db;
+}
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  Tensor sum = a;  // shared with the caller, hence added into a fresh tensor
+  accumulate(sum, b);
+  return sum;
+}
+
+}  // namespace
+
+Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options, const Var& residual) {
+  ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
+  check_extras(g, x.value(), w.value(), b.value(), residual.value());
+  bool masks = options.activation != Activation::none && recording({x, w, b});
+  Tensor a, y;  // after the activation; after the residual
+  if (masks && residual.defined()) {
+    a = cpu::conv2d_forward(x.value(), w.value(), b.value(), options);
+    y = add(a, residual.value());
+  } else {
+    y = cpu::conv2d_forward(x.value(), w.value(), b.value(), options, residual.value());
+    if (masks) a = y;
+  }
+  bool per_image_bias = b.defined() && b.value().rank() == 2;
+  return record(
+      y, {x, w, b, residual},
+      [x = x.value(), w = w.value(), a, options, per_image_bias](const Tensor& dy, const Wanted& wanted) {
+        std::vector<Tensor> grads(4);
+        if (wanted[3]) grads[3] = dy;
+        if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
+        Tensor dz = through_activation(dy, a, options);
+        if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);
+        if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
+        if (wanted[2]) grads[2] = bias_gradient(dz, per_image_bias);
+        return grads;
+      });
+}
+
+struct PreparedConv2d::Impl {
+  Tensor w;
+  Conv2dOptions options;
+};
+
+PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
+  check(w.rank() == 4 || w.rank() == 5, "PreparedConv2d: weight expects [O,K,K,C] or [N,O,K,K,C], got ",
+        to_string(w.shape()));
+  check(options.stride == 1 && w.dim(-2) == w.dim(-3) && w.dim(-2) % 2 == 1 &&
+            options.padding * 2 == options.dilation * (w.dim(-2) - 1),
+        "PreparedConv2d: expects stride 1 and \"same\" padding, got stride ", options.stride, ", padding ",
+        options.padding, ", dilation ", options.dilation, " with weight ", to_string(w.shape()));
+  impl_ = std::make_shared<Impl>(Impl{w, options});
+}
+
+void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const Tensor& b,
+                         const Tensor& residual, const Tensor& y, int64_t y_first) const {
+  check_rank("PreparedConv2d", "input", x, 4);
+  check_rank("PreparedConv2d", "result", y, 4);
+  const Tensor& w = impl_->w;
+  ConvGeometry g = conv_geometry({x.dim(0), height, x.dim(2), x.dim(3)}, w.shape(), impl_->options);
+  g.x_first = x_first, g.x_rows = x.dim(1), g.y_first = y_first, g.y_rows = y.dim(1);
+  int64_t y_end = y_first + g.y_rows;
+  check(y_first >= 0 && y_first % 4 == 0 && y_end <= height, "PreparedConv2d: rows ", y_first, "..", y_end,
+        " of an image of ", height, " rows: the first must be a multiple of 4");
+  check(x_first <= std::max<int64_t>(0, y_first - g.padding) &&
+            x_first + g.x_rows >= std::min(height, y_end + g.padding),
+        "PreparedConv2d: input rows ", x_first, "..", x_first + g.x_rows, " do not hold what result rows ",
+        y_first, "..", y_end, " need");
+  check(y.shape() == Shape{g.n, g.y_rows, g.ow, g.o}, "PreparedConv2d: result ", to_string(y.shape()),
+        " expects ", to_string(Shape{g.n, g.y_rows, g.ow, g.o}));
+  check_extras(g, x, w, b, residual);
+  g.b_per_image = b.defined() && b.rank() == 2;
+  dispatch_float(x.dtype(), "PreparedConv2d", [&](auto zero) {
+    using T = decltype(zero);
+    reference::conv2d_rows(g, impl_->options, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,
+                           residual.defined() ? residual.data<T>() : nullptr, y.data<T>());
+  });
+}
+
+}  // namespace dgp

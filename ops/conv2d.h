@@ -1,0 +1,72 @@
+// Two-dimensional convolution (cross-correlation, as every deep learning framework means it), with bias,
+// activation and residual in one pass:
+//
+//   z[n,y,x,o] = b[o] + sum_{i,j,c} w[o,i,j,c] * x[n, y*stride - padding + i*dilation, x*stride - ..., c]
+//   y          = activation(z) + residual                        (x is zero outside the image)
+//   dz = dy * activation'(z);  db = sum dz;  dw = correlation of x with dz;  dx = dz convolved with w
+//
+// Group g of `groups` maps input channels [g*C/groups, ...) to output channels [g*O/groups, ...).
+// f32 takes the fastest kernel of this machine (ops/kernels), f64 the plain loops of conv2d_reference.h.
+#pragma once
+
+#include <memory>
+
+#include "autograd/var.h"
+
+namespace dgp {
+
+enum class Activation { none, relu, leaky_relu };
+
+struct Conv2dOptions {
+  int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
+  Activation activation = Activation::none;
+  double slope = 0.1;  // of leaky_relu below zero; >= 0
+};
+
+// x [N,H,W,C]; w [O,KH,KW,C/groups], or one kernel per image [N,O,KH,KW,C/groups]; b [O] or [N,O] or
+// undefined; residual shaped like the result [N,OH,OW,O] or undefined. Differentiable in all four.
+Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& options = {},
+           const Var& residual = {});
+
+// Sizes of one convolution, and which rows of its images are in memory: x holds input rows
+// [x_first, x_first + x_rows) of h, y output rows [y_first, y_first + y_rows) of oh.
+struct ConvGeometry {
+  int64_t n, h, w, c, oh, ow, o, kh, kw, stride, padding, dilation, groups;
+  bool w_per_image, b_per_image;
+  int64_t x_first, x_rows, y_first, y_rows;
+};
+
+// Checks shapes and options; throws Error(invalid) that names the shape expected and the one that came.
+ConvGeometry conv_geometry(const Shape& x, const Shape& w, const Conv2dOptions& options);
+
+namespace cpu {
+
+// y = activation(conv(x, w) + b) + residual; b and residual may be undefined.
+Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
+                      const Tensor& residual = {});
+// Gradients of the convolution alone; dy is what the activation lets through. stride, padding, dilation and
+// groups of the options are read.
+Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options);
+Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
+                              const Conv2dOptions& options);
+
+}  // namespace cpu
+
+// Inference: weights made ready once, run on bands of rows. Stride 1 and "same" padding only. The bits of a
+// result do not depend on how an image is cut into bands.
+class PreparedConv2d {
+ public:
+  PreparedConv2d(const Tensor& w, const Conv2dOptions& options);
+
+  // x holds rows [x_first, x_first + x.dim(1)) of images of `height` rows, and at least every row inside the
+  // image that the result needs; y receives rows [y_first, y_first + y.dim(1)), y_first a multiple of 4.
+  // residual: rows as y, or undefined.
+  void run(const Tensor& x, int64_t x_first, int64_t height, const Tensor& b, const Tensor& residual,
+           const Tensor& y, int64_t y_first) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace dgp

@@ -1,0 +1,92 @@
+// Convolution against its definition, its gradients against differences.
+#include "ops/conv2d.h"
+
+#include "autograd/gradcheck.h"
+#include "ops/conv2d_reference.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "tests/test.h"
+
+namespace dgp {
+namespace {
+
+Tensor random_tensor(Shape shape, Rng rng, DType dtype = DType::f64) {
+  Tensor t(std::move(shape), DType::f64);
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<double>()[i] = rng.uniform(-1, 1);
+  return t.to(dtype);
+}
+
+}  // namespace
+
+TEST_CASE("a convolution of small integers, by hand") {
+  Tensor x = Tensor::from<float>({1, 2, 3, 1}, {1, 2, 3, 4, 5, 6});
+  Tensor w = Tensor::from<float>({1, 3, 3, 1}, {0, 1, 0, 2, 3, 4, 0, 5, 0});
+  Tensor b = Tensor::from<float>({1}, {-10});
+  Tensor y = conv2d(x, w, b, {.padding = 1}).value();
+  float expected[] = {21, 35, 33, 23, 39, 21};
+  for (int i = 0; i < 6; ++i) CHECK(y.data<float>()[i] == expected[i]);
+}
+
+TEST_CASE("conv2d gradients equal differences") {
+  struct Case {
+    Shape x, w;
+    Conv2dOptions options;
+    bool per_image_bias = false, residual = false;
+  };
+  auto leaky = Activation::leaky_relu;
+  for (const Case& c : {Case{{2, 5, 4, 3}, {4, 3, 3, 3}, {.padding = 1, .activation = leaky}, true, true},
+                        Case{{2, 5, 4, 3}, {2, 4, 3, 3, 3}, {.padding = 1}, true, true},
+                        Case{{1, 6, 5, 4}, {6, 3, 3, 2}, {.stride = 2, .padding = 1, .groups = 2}},
+                        Case{{1, 7, 6, 2}, {3, 3, 3, 2}, {.padding = 2, .dilation = 2, .activation = leaky}},
+                        Case{{2, 3, 4, 5}, {2, 1, 1, 5}, {.activation = Activation::relu}}}) {
+    Rng rng(7);
+    ConvGeometry g = conv_geometry(c.x, c.w, c.options);
+    std::vector<Tensor> inputs = {
+        random_tensor(c.x, rng.split(1)), random_tensor(c.w, rng.split(2)),
+        random_tensor(c.per_image_bias ? Shape{g.n, g.o} : Shape{g.o}, rng.split(3))};
+    if (c.residual) inputs.push_back(random_tensor({g.n, g.oh, g.ow, g.o}, rng.split(4)));
+    auto result = gradcheck(
+        [&](const std::vector<Var>& v) {
+          return conv2d(v[0], v[1], v[2], c.options, c.residual ? v[3] : Var());
+        },
+        inputs, 1e-6);
+    INFO(to_string(c.x) << to_string(c.w) << result.where);
+    CHECK(result.worst < 1e-6);
+  }
+}
+
+TEST_CASE("conv2d says what shape it expected") {
+  Tensor x({1, 90, 160, 48});
+  CHECK_THROWS_WITH(conv2d(x, Tensor({64, 3, 3, 32})),
+                    "conv2d: weight [64,3,3,32] expects 32 input channels, input [1,90,160,48] has 48");
+  CHECK_THROWS_WITH(conv2d(x, Tensor({2, 8, 3, 3, 48})), ContainsSubstring("has kernels for 2 images"));
+  CHECK_THROWS_WITH(conv2d(x, Tensor({8, 3, 3, 48}), Tensor({9})), ContainsSubstring("bias [9] expects [8]"));
+  CHECK_THROWS_WITH(conv2d(Tensor({1, 2, 2, 48}), Tensor({8, 3, 3, 48})), ContainsSubstring("does not fit"));
+}
+
+TEST_CASE("a prepared convolution gives the same bits in bands") {
+  Rng rng(3);
+  Tensor x = random_tensor({2, 13, 9, 5}, rng.split(1), DType::f32);
+  Tensor w = random_tensor({7, 3, 3, 5}, rng.split(2), DType::f32);
+  Tensor b = random_tensor({7}, rng.split(3), DType::f32);
+  Conv2dOptions options{.padding = 1, .activation = Activation::leaky_relu};
+  Tensor whole = cpu::conv2d_forward(x, w, b, options);
+  PreparedConv2d prepared(w, options);
+  for (int64_t band : {4, 8, 16}) {
+    for (int64_t first = 0; first < 13; first += band) {
+      int64_t end = std::min<int64_t>(13, first + band);
+      int64_t x_first = std::max<int64_t>(0, first - 1), x_end = std::min<int64_t>(13, end + 1);
+      Tensor part({2, x_end - x_first, 9, 5}), y({2, end - first, 9, 7});
+      for (int64_t n = 0; n < 2; ++n)
+        std::copy_n(x.data<float>() + (n * 13 + x_first) * 45, (x_end - x_first) * 45,
+                    part.data<float>() + n * (x_end - x_first) * 45);
+      prepared.run(part, x_first, 13, b, {}, y, first);
+      for (int64_t n = 0; n < 2; ++n)
+        for (int64_t i = 0; i < (end - first) * 63; ++i)
+          REQUIRE(y.data<float>()[n * (end - first) * 63 + i] ==
+                  whole.data<float>()[(n * 13 + first) * 63 + i]);
+    }
+  }
+}
+
+}  // namespace dgp
