@@ -1,0 +1,203 @@
+// The header of a .npy file is a Python dict literal with exactly three keys; a small parser reads that and
+// no more.
+#include "tensor/npy.h"
+
+#include <bit>
+#include <charconv>
+#include <cstring>
+
+#include "tensor/file.h"
+
+namespace dgp {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "tensor files are little-endian");
+
+constexpr std::string_view kMagic("\x93NUMPY", 6);
+constexpr uint64_t kMaxHeader = 1 << 20;
+constexpr size_t kMaxRank = 32;  // NumPy's own limit up to version 1
+constexpr int64_t kMaxSize = int64_t{1} << 40;
+
+struct NpyType {
+  const char* descr;
+  DType dtype;
+};
+constexpr NpyType kTypes[] = {
+    {"<f4", DType::f32}, {"<f8", DType::f64}, {"|u1", DType::u8}, {"<i8", DType::i64}};
+
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+
+  void parse() {
+    expect('{');
+    while (!accept('}')) {
+      std::string key = quoted();
+      expect(':');
+      if (key == "descr" && descr_.empty()) {
+        require(peek() != '[', "structured arrays are not supported");
+        descr_ = quoted();
+      } else if (key == "fortran_order" && !has_order_) {
+        has_order_ = true;
+        fortran_ = boolean();
+      } else if (key == "shape" && !has_shape_) {
+        has_shape_ = true;
+        shape_ = sizes();
+      } else {
+        require(false, "unexpected or repeated key '", key.substr(0, 40), "'");
+      }
+      if (!accept(',')) {
+        expect('}');
+        break;
+      }
+    }
+    skip_space();
+    require(at_ == text_.size(), "text after the header's dict");
+    require(!descr_.empty() && has_order_ && has_shape_, "descr, fortran_order or shape is missing");
+  }
+
+  DType dtype() const {
+    for (const NpyType& type : kTypes)
+      if (descr_ == type.descr) return type.dtype;
+    require(descr_[0] != '>', "big-endian data (", descr_, "), expected little-endian");
+    require(descr_.find('O') == descr_.npos, "an object array: a pickle, which is never loaded");
+    fail(ErrorCode::bad_file, name_, ": dtype '", descr_.substr(0, 40), "' is none of <f4 <f8 |u1 <i8");
+  }
+  bool fortran() const { return fortran_; }
+  const Shape& shape() const { return shape_; }
+
+ private:
+  template <class... Parts>
+  void require(bool ok, const Parts&... parts) const {
+    if (!ok) fail(ErrorCode::bad_file, name_, ": not a valid .npy file: ", parts...);
+  }
+  void skip_space() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
+  }
+  char peek() {
+    skip_space();
+    require(at_ < text_.size(), "the header ends early");
+    return text_[at_];
+  }
+  bool accept(char c) {
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) { require(accept(c), "expected '", c, "' at byte ", at_, " of the header"); }
+
+  std::string quoted() {
+    char quote = peek();
+    require(quote == '\'' || quote == '"', "expected a string at byte ", at_, " of the header");
+    size_t end = text_.find(quote, at_ + 1);
+    require(end != text_.npos, "a string without an end");
+    std::string value(text_.substr(at_ + 1, end - at_ - 1));
+    at_ = end + 1;
+    for (char c : value) require(c >= 0x20 && c < 0x7f && c != '\\', "an odd character in a string");
+    require(!value.empty(), "an empty string");
+    return value;
+  }
+
+  bool boolean() {
+    peek();
+    for (bool value : {false, true}) {
+      std::string_view word = value ? "True" : "False";
+      if (text_.substr(at_, word.size()) == word) {
+        at_ += word.size();
+        return value;
+      }
+    }
+    require(false, "fortran_order is neither True nor False");
+    return false;
+  }
+
+  Shape sizes() {
+    expect('(');
+    Shape shape;
+    while (!accept(')')) {
+      require(shape.size() < kMaxRank, "more than ", kMaxRank, " dimensions");
+      peek();
+      const char* begin = text_.data() + at_;
+      int64_t size = -1;
+      auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), size);
+      require(error == std::errc() && *begin != '-' && size <= kMaxSize,
+              "a size of the shape is not a non-negative integer in range");
+      at_ += static_cast<size_t>(end - begin);
+      shape.push_back(size);
+      if (!accept(',')) {
+        require(shape.size() > 1, "the shape is a number in parentheses, not a tuple");
+        expect(')');
+        break;
+      }
+    }
+    return shape;
+  }
+
+  std::string_view text_;
+  const std::string& name_;
+  size_t at_ = 0;
+  std::string descr_;
+  bool has_order_ = false, has_shape_ = false, fortran_ = false;
+  Shape shape_;
+};
+
+}  // namespace
+
+Tensor parse_npy(std::string_view bytes, const std::string& name) {
+  auto require = [&](bool ok, const auto&... parts) {
+    if (!ok) fail(ErrorCode::bad_file, name, ": not a valid .npy file: ", parts...);
+  };
+  require(bytes.substr(0, kMagic.size()) == kMagic && bytes.size() >= 10,
+          "expected it to begin with \\x93NUMPY");
+  int major = static_cast<unsigned char>(bytes[6]), minor = static_cast<unsigned char>(bytes[7]);
+  require(major >= 1 && major <= 3 && minor == 0, "unknown format version ", major, ".", minor);
+  size_t length_bytes = major == 1 ? 2 : 4, begin = 8 + length_bytes;
+  require(bytes.size() >= begin, "the header ends early");
+  uint32_t length = 0;
+  std::memcpy(&length, bytes.data() + 8, length_bytes);
+  require(length <= kMaxHeader && length <= bytes.size() - begin, "a header of ", length,
+          " bytes in a file of ", bytes.size());
+
+  HeaderParser header(bytes.substr(begin, length), name);
+  header.parse();
+  DType dtype = header.dtype();
+  if (header.fortran())
+    fail(ErrorCode::bad_file, name,
+         ": Fortran (column-major) order is not supported; save it with "
+         "numpy.ascontiguousarray");
+  int64_t total = element_size(dtype);
+  for (int64_t size : header.shape())
+    require(!__builtin_mul_overflow(total, size, &total), "shape ", to_string(header.shape()), " overflows");
+  std::string_view data = bytes.substr(begin + length);
+  require(static_cast<uint64_t>(total) == data.size(), "shape ", to_string(header.shape()), " of ",
+          to_string(dtype), " takes ", total, " bytes, the file has ", data.size());
+  Tensor tensor(header.shape(), dtype);
+  if (total > 0) std::memcpy(tensor.bytes(), data.data(), data.size());
+  return tensor;
+}
+
+Tensor read_npy(const std::string& path) { return parse_npy(read_file(path, int64_t{1} << 40), path); }
+
+void write_npy(const std::string& path, const Tensor& tensor) {
+  check(tensor.defined(), "write_npy: the tensor is undefined");
+  std::string header = "{'descr': '";
+  for (const NpyType& type : kTypes)
+    if (type.dtype == tensor.dtype()) header += type.descr;
+  header += "', 'fortran_order': False, 'shape': (";
+  for (int i = 0; i < tensor.rank(); ++i)
+    header += std::to_string(tensor.dim(i)) + (i + 1 < tensor.rank() ? ", " : tensor.rank() == 1 ? "," : "");
+  header += "), }";
+  header.append(63 - (10 + header.size()) % 64, ' ');  // the data begin at a multiple of 64
+  header += '\n';
+
+  uint16_t length = static_cast<uint16_t>(header.size());
+  AtomicFile file(path);
+  file.write(kMagic);
+  file.write("\x01\x00", 2);
+  file.write(&length, 2);
+  file.write(header);
+  file.write(tensor.bytes(), static_cast<size_t>(tensor.nbytes()));
+  file.commit();
+}
+
+}  // namespace dgp
