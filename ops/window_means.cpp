@@ -1,0 +1,134 @@
+#include "ops/window_means.h"
+
+#include <algorithm>
+
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace {
+
+// With shift j a window of a line of n pixels covers [begin, end); what it covers beyond is zero.
+struct Range {
+  int64_t begin, end;
+  bool holds(int64_t i) const { return begin <= i && i < end; }
+};
+Range covered(int64_t j, int64_t k, int64_t n) {
+  return {std::clamp<int64_t>(j - k / 2, 0, n), std::clamp<int64_t>(n + j - k / 2, 0, n)};
+}
+
+// dx[y,x,c] = sum of dm over the windows that cover (y, x), divided by H W: one vector for all inner pixels.
+template <class T>
+void backward_image(const T* dm, int64_t height, int64_t width, int64_t channels, int64_t k, T* dx) {
+  T scale = T{1} / static_cast<T>(height * width);
+  int64_t line = k * channels, edge = k / 2;
+  int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
+  parallel_for(height, grain, [&](int64_t begin, int64_t end) {
+    std::vector<T> by_shift(static_cast<size_t>(line)), inner(static_cast<size_t>(channels));
+    auto pixel = [&](int64_t x, T* into) {
+      std::fill(into, into + channels, T{0});
+      for (int64_t j = 0; j < k; ++j)
+        if (covered(j, k, width).holds(x))
+          for (int64_t c = 0; c < channels; ++c) into[c] += by_shift[static_cast<size_t>(j * channels + c)];
+    };
+    for (int64_t y = begin; y < end; ++y) {
+      std::fill(by_shift.begin(), by_shift.end(), T{0});
+      for (int64_t i = 0; i < k; ++i)
+        if (covered(i, k, height).holds(y))
+          for (int64_t c = 0; c < line; ++c) by_shift[static_cast<size_t>(c)] += scale * dm[i * line + c];
+      T* row = dx + y * width * channels;
+      if (width > 2 * edge) pixel(edge, inner.data());
+      for (int64_t x = 0; x < width; ++x) {
+        if (x < edge || x >= width - edge)
+          pixel(x, row + x * channels);
+        else
+          std::copy(inner.begin(), inner.end(), row + x * channels);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+namespace cpu {
+
+template <class T>
+void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums) {
+  constexpr int64_t kSegment = 16, kChannels = 64;
+  T part[kChannels];
+  double* middle = sums + k / 2 * channels;
+  std::fill(middle, middle + channels, 0.0);
+  for (int64_t c0 = 0; c0 < channels; c0 += kChannels) {
+    int64_t nc = std::min(kChannels, channels - c0);
+    for (int64_t x0 = 0; x0 < width; x0 += kSegment) {
+      std::fill(part, part + nc, T{0});
+      for (int64_t x = x0; x < std::min(width, x0 + kSegment); ++x)
+        for (int64_t c = 0; c < nc; ++c) part[c] += row[x * channels + c0 + c];
+      for (int64_t c = 0; c < nc; ++c) middle[c0 + c] += static_cast<double>(part[c]);
+    }
+  }
+  for (int64_t j = 0; j < k; ++j) {  // the other shifts lose a few pixels at one end
+    if (j == k / 2) continue;
+    double* shifted = sums + j * channels;
+    std::copy(middle, middle + channels, shifted);
+    Range range = covered(j, k, width);
+    for (int64_t x = 0; x < width; ++x) {
+      if (range.begin < range.end && x == range.begin) x = range.end;
+      if (x >= width) break;
+      for (int64_t c = 0; c < channels; ++c) shifted[c] -= static_cast<double>(row[x * channels + c]);
+    }
+  }
+}
+template void row_window_sums(const float*, int64_t, int64_t, int64_t, double*);
+template void row_window_sums(const double*, int64_t, int64_t, int64_t, double*);
+
+void add_row_sums(const double* row_sums, int64_t height, int64_t channels, int64_t k, double* sums) {
+  int64_t line = k * channels;
+  std::fill(sums, sums + k * line, 0.0);
+  for (int64_t i = 0; i < k; ++i) {
+    Range range = covered(i, k, height);
+    for (int64_t y = range.begin; y < range.end; ++y)
+      for (int64_t c = 0; c < line; ++c) sums[i * line + c] += row_sums[y * line + c];
+  }
+}
+
+}  // namespace cpu
+
+Var window_means(const Var& x, int64_t k) {
+  check_rank("window_means", "x [N,H,W,C]", x.value(), 4);
+  check(k >= 1 && k % 2 == 1, "window_means: expects k odd, got ", k);
+  int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
+  check(height >= 1 && width >= 1, "window_means: image ", to_string(x.shape()), " is empty");
+  Tensor means({n, k, k, channels}, x.dtype());
+  dispatch_float(x.dtype(), "window_means", [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = x.value().data<T>();
+    Tensor rows({n * height, line}, DType::f64);
+    int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
+    parallel_for(n * height, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        cpu::row_window_sums(p + r * width * channels, width, channels, k, rows.data<double>() + r * line);
+    });
+    parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+      std::vector<double> sums(static_cast<size_t>(k * line));
+      for (int64_t i = begin; i < end; ++i) {
+        cpu::add_row_sums(rows.data<double>() + i * height * line, height, channels, k, sums.data());
+        T* m = means.data<T>() + i * k * line;
+        for (size_t c = 0; c < sums.size(); ++c)
+          m[c] = static_cast<T>(sums[c] / static_cast<double>(height * width));
+      }
+    });
+  });
+
+  return record(means, {x}, [k, shape = x.shape()](const Tensor& dy, const Wanted&) {
+    Tensor dx(shape, dy.dtype());
+    dispatch_float(dy.dtype(), "window_means", [&](auto zero) {
+      using T = decltype(zero);
+      int64_t image = shape[1] * shape[2] * shape[3], window = k * k * shape[3];
+      for (int64_t i = 0; i < shape[0]; ++i)
+        backward_image(dy.data<T>() + i * window, shape[1], shape[2], shape[3], k, dx.data<T>() + i * image);
+    });
+    return std::vector<Tensor>{dx};
+  });
+}
+
+}  // namespace dgp

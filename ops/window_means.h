@@ -1,0 +1,26 @@
+// Means of an image's k*k shifted, zero-padded windows: what a same-padded convolution's mean is linear in.
+//   m[n,ky,kx,c] = 1/(H W) * sum over y,x of xpad[n, y+ky, x+kx, c],  xpad: x with k/2 zeros around,
+// so mean(conv(x, w))[o] = sum_{ky,kx,c} w[o,ky,kx,c] m[ky,kx,c]. AIIBlock's gates come out of it before the
+// convolution that they gate is computed (block folding).
+#pragma once
+
+#include "autograd/var.h"
+
+namespace dgp {
+
+// x [N,H,W,C] -> [N,k,k,C], k odd, H and W at least 1.
+Var window_means(const Var& x, int64_t k);
+
+namespace cpu {
+
+// Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. Rows are summed in segments of 16
+// pixels counted from the left, the segments in double, so the result depends on the row alone.
+template <class T>
+void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums);
+
+// The sums of all rows of an image, [H,k,C], -> window sums [k,k,C]: for each vertical shift its rows, in
+// order.
+void add_row_sums(const double* row_sums, int64_t height, int64_t channels, int64_t k, double* sums);
+
+}  // namespace cpu
+}  // namespace dgp
