@@ -1,0 +1,76 @@
+// Window means against the sum they are defined by, and against the mean of a convolution.
+#include "ops/window_means.h"
+
+#include "autograd/gradcheck.h"
+#include "ops/conv2d.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "tests/test.h"
+
+using namespace dgp;
+
+namespace {
+Tensor random_f64(const Shape& shape, uint64_t seed) {
+  Tensor t(shape, DType::f64);
+  Rng rng(seed);
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<double>()[i] = rng.normal();
+  return t;
+}
+}  // namespace
+
+TEST_CASE("window means are the means of shifted, zero-padded windows", "[window_means]") {
+  for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {1, 7}, {6, 2}, {13, 40}})
+    for (int64_t k : {1, 3, 5}) {
+      int64_t channels = 70;  // more than one group of channels
+      Tensor x = random_f64({2, h, w, channels}, 4), m = window_means(x, k).value();
+      REQUIRE(m.shape() == Shape{2, k, k, channels});
+      for (int64_t n = 0; n < 2; ++n)
+        for (int64_t i = 0; i < k; ++i)
+          for (int64_t j = 0; j < k; ++j)
+            for (int64_t c : {int64_t{0}, channels - 1}) {
+              double sum = 0;
+              for (int64_t y = 0; y < h; ++y)
+                for (int64_t q = 0; q < w; ++q) {
+                  int64_t yy = y + i - k / 2, xx = q + j - k / 2;
+                  if (yy >= 0 && yy < h && xx >= 0 && xx < w)
+                    sum += x.data<double>()[((n * h + yy) * w + xx) * channels + c];
+                }
+              double got = m.data<double>()[((n * k + i) * k + j) * channels + c];
+              CHECK(got == Approx(sum / static_cast<double>(h * w)).margin(1e-12));
+            }
+    }
+}
+
+TEST_CASE("window means give a convolution's mean without the convolution", "[window_means]") {
+  Tensor x = random_f64({1, 9, 11, 3}, 1), w = random_f64({4, 5, 5, 3}, 2);
+  Tensor y = conv2d(x, w, {}, {.padding = 2}).value(), m = window_means(x, 5).value();
+  for (int64_t o = 0; o < 4; ++o) {
+    double mean = 0, folded = 0;
+    for (int64_t p = 0; p < 99; ++p) mean += y.data<double>()[p * 4 + o] / 99;
+    for (int64_t t = 0; t < 75; ++t) folded += w.data<double>()[o * 75 + t] * m.data<double>()[t];
+    CHECK(folded == Approx(mean).margin(1e-12));
+  }
+}
+
+TEST_CASE("window means gradient", "[window_means]") {
+  for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 5}, {6, 7}})
+    for (int64_t k : {3, 5}) {
+      auto result = gradcheck([&](const std::vector<Var>& v) { return window_means(v[0], k); },
+                              {random_f64({2, h, w, 3}, 3)});
+      INFO(result.where);
+      CHECK(result.worst <= 1e-6);
+    }
+}
+
+TEST_CASE("window means do not depend on the number of threads", "[window_means]") {
+  Tensor x = random_f64({1, 200, 61, 16}, 7).to(DType::f32);
+  int before = num_threads();
+  set_num_threads(1);
+  Tensor one = window_means(x, 3).value();
+  for (int threads : {2, 3, 4, 8}) {
+    set_num_threads(threads);
+    Tensor m = window_means(x, 3).value();
+    for (int64_t i = 0; i < m.numel(); ++i) REQUIRE(m.data<float>()[i] == one.data<float>()[i]);
+  }
+  set_num_threads(before);
+}
