@@ -1,0 +1,71 @@
+# The front door: `make demo` shows what dgp does, `make test` that it is right. CMake does the building.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+CMAKE_FLAGS ?=
+PACKAGES = cmake g++ make catch2 libcli11-dev libstb-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
+
+# A build folder keeps the generator it was configured with; a new one takes Ninja where there is one.
+GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ninja),-G Ninja))
+RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
+DGP = $(BUILD)/dgp
+
+.PHONY: all configure deps test demo bench asan ubsan tsan fuzz format clean
+
+all: configure
+	cmake --build $(BUILD) --parallel $(JOBS)
+
+configure: deps
+	cmake -S . -B $(BUILD) $(GENERATOR) $(CMAKE_FLAGS)
+
+# Debian and Ubuntu: install what is missing, or say the one command that does.
+deps:
+	@command -v dpkg-query >/dev/null || exit 0; \
+	missing=$$(for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done | xargs); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root=sudo; else \
+	  echo "dgp needs a few packages. Run this, then make again:"; \
+	  echo "  sudo apt-get update && sudo apt-get install -y $$missing"; exit 1; fi; \
+	echo "Installing $$missing"; \
+	$$as_root apt-get update -qq && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+
+test: all
+	$(RUN_TESTS)
+
+demo: all
+	@mkdir -p demo
+	$(DGP) upscale docs/demo.jpg -o demo/upscaled.png
+	$(DGP) compare docs/demo.jpg demo/upscaled.png -o demo/compare.html
+	$(DGP) compare docs/demo.jpg demo/upscaled.png -o demo/strip.png
+	@echo
+	@echo "Upscaled photograph:           demo/upscaled.png"
+	@echo "Side by side, bicubic and dgp: demo/strip.png"
+	@echo "With a slider, in a browser:   demo/compare.html"
+
+bench: all
+	$(DGP) bench
+
+# The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
+# alone: it needs the packages clang and libomp-dev.
+asan:
+	$(MAKE) test BUILD=build-asan CMAKE_FLAGS="-DDGP_SANITIZE=address,undefined"
+ubsan:
+	$(MAKE) test BUILD=build-ubsan CMAKE_FLAGS="-DDGP_SANITIZE=undefined"
+tsan:
+	TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
+	$(MAKE) test BUILD=build-tsan CMAKE_FLAGS="-DDGP_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++"
+
+# A minute of libFuzzer on each parser of untrusted files. Needs clang.
+FUZZ_SECONDS ?= 60
+fuzz: deps
+	cmake -S . -B build-fuzz -DDGP_FUZZ=ON -DDGP_CLI=OFF -DDGP_TESTS=OFF -DCMAKE_CXX_COMPILER=clang++
+	cmake --build build-fuzz --parallel $(JOBS)
+	@set -e; for f in build-fuzz/tests/fuzz/*_fuzz; do mkdir -p $$f.corpus; \
+	  $$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=512 -timeout=5 -close_fd_mask=1 $$f.corpus; done
+
+format:
+	clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
+
+clean:
+	rm -rf build build-asan build-ubsan build-tsan build-fuzz demo
