@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/conv2d_cpu.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/parallel.h"
 
@@ -64,18 +65,42 @@ void check_extras(const ConvGeometry& g, const Tensor& x, const Tensor& w, const
 
 namespace cpu {
 
+static bool fast(const ConvGeometry& g, const Tensor& x) {
+  return x.dtype() == DType::f32 && has_fast_path(g);
+}
+
+static float slope_of(const Conv2dOptions& options) {
+  if (options.activation == Activation::none) return 1;
+  return options.activation == Activation::relu ? 0 : static_cast<float>(options.slope);
+}
+
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
                       const Tensor& residual) {
-  return reference::conv2d(x, w, b, options, residual);
+  ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
+  if (!fast(g, x)) return reference::conv2d(x, w, b, options, residual);
+  g.b_per_image = b.defined() && b.rank() == 2;
+  Tensor y({g.n, g.oh, g.ow, g.o});
+  run_forward(g, pack_weights(g, w, false), slope_of(options), x.data<float>(),
+              b.defined() ? b.data<float>() : nullptr, residual.defined() ? residual.data<float>() : nullptr,
+              y.data<float>());
+  return y;
 }
 
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
-  return reference::conv2d_backward_data(dy, w, x, options);
+  ConvGeometry g = conv_geometry(x, w.shape(), options);
+  if (!fast(g, dy)) return reference::conv2d_backward_data(dy, w, x, options);
+  Tensor dx(x);
+  run_backward_data(g, pack_weights(g, w, true), dy.data<float>(), dx.data<float>());
+  return dx;
 }
 
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
                               const Conv2dOptions& options) {
-  return reference::conv2d_backward_weight(dy, x, w, options);
+  ConvGeometry g = conv_geometry(x.shape(), w, options);
+  if (!fast(g, dy)) return reference::conv2d_backward_weight(dy, x, w, options);
+  Tensor dw(w);
+  run_backward_weight(g, dy.data<float>(), x.data<float>(), dw.data<float>());
+  return dw;
 }
 
 }  // namespace cpu
@@ -157,6 +182,7 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
 struct PreparedConv2d::Impl {
   Tensor w;
   Conv2dOptions options;
+  cpu::PackedWeights packed;  // undefined where the plain loops run
 };
 
 PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
@@ -166,7 +192,12 @@ PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
             options.padding * 2 == options.dilation * (w.dim(-2) - 1),
         "PreparedConv2d: expects stride 1 and \"same\" padding, got stride ", options.stride, ", padding ",
         options.padding, ", dilation ", options.dilation, " with weight ", to_string(w.shape()));
-  impl_ = std::make_shared<Impl>(Impl{w, options});
+  Impl impl{w, options, {}};
+  // Packing depends on the channels alone: an image of one row that the kernel fits into stands for any.
+  ConvGeometry g =
+      conv_geometry({w.rank() == 5 ? w.dim(0) : 1, 1, 1, w.dim(-1) * options.groups}, w.shape(), options);
+  if (cpu::fast(g, w)) impl.packed = cpu::pack_weights(g, w, false);
+  impl_ = std::make_shared<const Impl>(std::move(impl));
 }
 
 void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const Tensor& b,
@@ -177,8 +208,9 @@ void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const
   ConvGeometry g = conv_geometry({x.dim(0), height, x.dim(2), x.dim(3)}, w.shape(), impl_->options);
   g.x_first = x_first, g.x_rows = x.dim(1), g.y_first = y_first, g.y_rows = y.dim(1);
   int64_t y_end = y_first + g.y_rows;
-  check(y_first >= 0 && y_first % 4 == 0 && y_end <= height, "PreparedConv2d: rows ", y_first, "..", y_end,
-        " of an image of ", height, " rows: the first must be a multiple of 4");
+  check(y_first >= 0 && y_first % 4 == 0 && y_end <= height && (y_end % 4 == 0 || y_end == height),
+        "PreparedConv2d: rows ", y_first, "..", y_end, " of an image of ", height,
+        " rows: a band must begin at a multiple of 4, and end at one or with the image");
   check(x_first <= std::max<int64_t>(0, y_first - g.padding) &&
             x_first + g.x_rows >= std::min(height, y_end + g.padding),
         "PreparedConv2d: input rows ", x_first, "..", x_first + g.x_rows, " do not hold what result rows ",
@@ -187,6 +219,12 @@ void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const
         " expects ", to_string(Shape{g.n, g.y_rows, g.ow, g.o}));
   check_extras(g, x, w, b, residual);
   g.b_per_image = b.defined() && b.rank() == 2;
+  if (impl_->packed.u.defined() && x.dtype() == DType::f32) {
+    cpu::run_forward(g, impl_->packed, cpu::slope_of(impl_->options), x.data<float>(),
+                     b.defined() ? b.data<float>() : nullptr,
+                     residual.defined() ? residual.data<float>() : nullptr, y.data<float>());
+    return;
+  }
   dispatch_float(x.dtype(), "PreparedConv2d", [&](auto zero) {
     using T = decltype(zero);
     reference::conv2d_rows(g, impl_->options, x.data<T>(), w.data<T>(), b.defined() ? b.data<T>() : nullptr,

@@ -1,6 +1,9 @@
 // What every instruction set offers: a table of plain functions with plain arguments. The files of this
 // folder are compiled once per set, each time into the namespace dgp::DGP_ISA, and share nothing else: no
 // library templates, so that code built for a higher set can never be picked for a lower one.
+//
+// All tensors are f32, [rows, columns, channels] of one image; kernels run on the calling thread and take
+// their scratch memory (64-byte aligned) from the caller, who cuts the work into chunks.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +14,90 @@
 
 namespace dgp {
 
+// Part of an image in memory: `data` points to row `first` of the `height` rows that the image has.
+struct ImageRows {
+  const float* data;
+  int64_t height, first, rows, width, channels;
+};
+
+// What follows the sum of a convolution: y = leaky(sum + bias, slope) + residual.
+struct Epilogue {
+  const float* bias;      // [O] or null
+  const float* residual;  // rows as the output, or null
+  float slope;            // 1: no activation, 0: relu
+  bool stream;            // store past the caches
+};
+
+// 3x3, stride 1, dilation 1, one group: Winograd F(4x4, 3x3), see winograd.h. Tiles are 4x4 outputs, numbered
+// along rows from the tile row of y.first, which is a multiple of 4.
+struct WinogradForward {
+  ImageRows x;
+  int64_t padding;
+  const float* u;  // from winograd_weights
+  ImageRows y;     // its data is written
+  Epilogue epilogue;
+};
+
+struct WinogradGradient {
+  ImageRows x, dy;  // whole images
+  int64_t padding;
+};
+
+// Everything else, as sums over taps: see direct.h.
+//   y[q*out_step + out_y, p*out_step + out_x, :] = sum over taps t: x[q*in_step + ty[t], p*in_step + tx[t],
+//   :] u[t]
+struct DirectForward {
+  ImageRows x, y;
+  int64_t groups, taps;
+  const int64_t *ty, *tx;  // [taps]
+  const float* u;          // from direct_weights
+  int64_t in_step, out_step, out_y, out_x;
+  int64_t out_rows, out_columns;  // of q and p
+  Epilogue epilogue;
+};
+
+struct DirectGradient {
+  ImageRows x, dy;
+  int64_t kh, kw, stride, padding, dilation, groups;
+};
+
 struct Kernels {
   const char* isa;
   int64_t lanes;  // floats in a vector
+
+  // Winograd weights: w [O,3,3,C] to 36 matrices [K, columns], packed in panels; K = C and columns = O
+  // forward, K = O and columns = C with flipped taps for the gradient in x. Panels [0, winograd_panels) are
+  // independent.
+  int64_t (*winograd_panels)(int64_t columns);
+  int64_t (*winograd_weights_size)(int64_t k, int64_t columns);  // floats
+  void (*winograd_weights)(const float* w, int64_t o, int64_t c, bool transposed, int64_t panel, float* u);
+
+  int64_t (*winograd_block)(int64_t k);  // tiles a call of winograd_forward should take
+  int64_t (*winograd_scratch)(int64_t k, int64_t tiles);
+  void (*winograd_forward)(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
+
+  // du [36, O, C rounded up to lanes] += the part of tiles [begin, end); then dw [O,3,3,C] = G^T du G.
+  int64_t (*winograd_gradient_size)(int64_t o, int64_t c);
+  int64_t (*winograd_gradient_scratch)(int64_t o, int64_t c);
+  void (*winograd_gradient)(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
+                            float* scratch);
+  void (*winograd_gradient_finish)(const float* du, int64_t o, int64_t c, float* dw);
 };
 
 namespace DGP_ISA {
 extern const Kernels kernels;
-}
+
+int64_t winograd_panels(int64_t columns);
+int64_t winograd_weights_size(int64_t k, int64_t columns);
+void winograd_weights(const float* w, int64_t o, int64_t c, bool transposed, int64_t panel, float* u);
+int64_t winograd_block(int64_t k);
+int64_t winograd_scratch(int64_t k, int64_t tiles);
+void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
+int64_t winograd_gradient_size(int64_t o, int64_t c);
+int64_t winograd_gradient_scratch(int64_t o, int64_t c);
+void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
+                       float* scratch);
+void winograd_gradient_finish(const float* du, int64_t o, int64_t c, float* dw);
+}  // namespace DGP_ISA
 
 }  // namespace dgp

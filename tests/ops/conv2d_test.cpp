@@ -1,6 +1,9 @@
 // Convolution against its definition, its gradients against differences.
 #include "ops/conv2d.h"
 
+#include <cmath>
+#include <cstring>
+
 #include "autograd/gradcheck.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/parallel.h"
@@ -16,6 +19,17 @@ Tensor random_tensor(Shape shape, Rng rng, DType dtype = DType::f64) {
   return t.to(dtype);
 }
 
+// Normalised mean squared error of f32 results against f64 ones.
+double nmse(const Tensor& a, const Tensor& b) {
+  REQUIRE(a.shape() == b.shape());
+  double error = 0, power = 0;
+  for (int64_t i = 0; i < b.numel(); ++i) {
+    double value = b.data<double>()[i], difference = double(a.data<float>()[i]) - value;
+    error += difference * difference, power += value * value;
+  }
+  return power > 0 ? error / power : error;
+}
+
 }  // namespace
 
 TEST_CASE("a convolution of small integers, by hand") {
@@ -24,7 +38,61 @@ TEST_CASE("a convolution of small integers, by hand") {
   Tensor b = Tensor::from<float>({1}, {-10});
   Tensor y = conv2d(x, w, b, {.padding = 1}).value();
   float expected[] = {21, 35, 33, 23, 39, 21};
-  for (int i = 0; i < 6; ++i) CHECK(y.data<float>()[i] == expected[i]);
+  for (int i = 0; i < 6; ++i) CHECK(std::abs(y.data<float>()[i] - expected[i]) < 1e-4f);
+}
+
+TEST_CASE("fast convolutions equal the plain loops in float64") {
+  struct Case {
+    Shape x, w;
+    Conv2dOptions options;
+  };
+  auto leaky = Activation::leaky_relu;
+  for (const Case& c : {Case{{1, 1, 1, 1}, {1, 3, 3, 1}, {.padding = 1}},
+                        Case{{1, 6, 6, 8}, {8, 3, 3, 8}, {.padding = 0, .activation = leaky}},
+                        Case{{3, 11, 7, 17}, {64, 3, 3, 17}, {.padding = 1, .activation = leaky}},
+                        Case{{3, 11, 7, 17}, {3, 33, 3, 3, 17}, {.padding = 1}},
+                        Case{{1, 30, 37, 64}, {48, 3, 3, 64}, {.padding = 1}},
+                        Case{{2, 9, 14, 96}, {2, 32, 3, 3, 96}, {.padding = 1}},
+                        Case{{2, 5, 5, 12}, {16, 3, 3, 12}, {.padding = 2}},
+                        Case{{1, 21, 18, 3}, {12, 3, 3, 3}, {.padding = 1, .activation = Activation::relu}},
+                        Case{{2, 13, 19, 32}, {3, 3, 3, 32}, {.padding = 1}}}) {
+    Rng rng(5);
+    ConvGeometry g = conv_geometry(c.x, c.w, c.options);
+    Shape y_shape = {g.n, g.oh, g.ow, g.o};
+    Tensor x = random_tensor(c.x, rng.split(1)), w = random_tensor(c.w, rng.split(2));
+    Tensor b = random_tensor({g.n, g.o}, rng.split(3)), r = random_tensor(y_shape, rng.split(4));
+    Tensor dy = random_tensor(y_shape, rng.split(5));
+    auto f32 = [](const Tensor& t) { return t.to(DType::f32); };
+    INFO(to_string(c.x) << to_string(c.w));
+    CHECK(nmse(cpu::conv2d_forward(f32(x), f32(w), f32(b), c.options, f32(r)),
+               reference::conv2d(x, w, b, c.options, r)) < 1e-12);
+    CHECK(nmse(cpu::conv2d_backward_data(f32(dy), f32(w), c.x, c.options),
+               reference::conv2d_backward_data(dy, w, c.x, c.options)) < 1e-11);
+    CHECK(nmse(cpu::conv2d_backward_weight(f32(dy), f32(x), c.w, c.options),
+               reference::conv2d_backward_weight(dy, x, c.w, c.options)) < 1e-11);
+  }
+}
+
+TEST_CASE("the number of threads changes no bit of a convolution") {
+  Rng rng(9);
+  Tensor x = random_tensor({2, 41, 37, 24}, rng.split(1), DType::f32);
+  Tensor w = random_tensor({40, 3, 3, 24}, rng.split(2), DType::f32);
+  Tensor b = random_tensor({40}, rng.split(3), DType::f32);
+  Tensor dy = random_tensor({2, 41, 37, 40}, rng.split(4), DType::f32);
+  int before = num_threads();
+  std::vector<Tensor> first;
+  for (int threads : {1, 2, 3, 4, 8}) {
+    set_num_threads(threads);
+    Var vx(x, true), vw(w, true), vb(b, true);
+    Var y = conv2d(vx, vw, vb, {.padding = 1, .activation = Activation::leaky_relu});
+    Tensor value = y.value();
+    backward(y, dy);
+    std::vector<Tensor> results = {value, vx.grad(), vw.grad(), vb.grad()};
+    if (first.empty()) first = results;
+    for (size_t i = 0; i < results.size(); ++i)
+      CHECK(std::memcmp(results[i].bytes(), first[i].bytes(), static_cast<size_t>(first[i].nbytes())) == 0);
+  }
+  set_num_threads(before);
 }
 
 TEST_CASE("conv2d gradients equal differences") {

@@ -1,0 +1,65 @@
+// Reading and writing pieces of images in the fast convolutions: windows with zeros around the image, and the
+// bias, activation and residual that a result passes through on its way to memory.
+#pragma once
+
+#include "ops/kernels/kernels.h"
+#include "tensor/kernels/micro.h"
+
+namespace dgp::DGP_ISA {
+
+// A window of an image: pixel (i, j) starts at data + i * row + j * pixel.
+struct Window {
+  const float* data;
+  int64_t row, pixel;
+};
+
+// Pixels [y, y+size) x [x, x+size): in place where all of it is in memory, with room for whole vectors of
+// channels, else a copy in `room` [size, size, channels rounded up] with zeros outside the image.
+inline Window window_at(const ImageRows& image, int64_t y, int64_t x, int64_t size, float* room) {
+  int64_t c = image.channels, first = y - image.first;
+  int64_t padded = round_up(c, kLanes);
+  int64_t last = ((first + size - 1) * image.width + x + size - 1) * c + padded;
+  if (first >= 0 && x >= 0 && first + size <= image.rows && x + size <= image.width &&
+      last <= image.rows * image.width * c)
+    return {image.data + (first * image.width + x) * c, image.width * c, c};
+  for (int64_t i = 0; i < size; ++i) {
+    for (int64_t j = 0; j < size; ++j) {
+      float* to = room + (i * size + j) * padded;
+      bool inside = first + i >= 0 && first + i < image.rows && x + j >= 0 && x + j < image.width;
+      const float* from = image.data + ((first + i) * image.width + x + j) * c;
+      for (int64_t k = 0; k < padded; ++k) to[k] = inside && k < c ? from[k] : 0.0f;
+    }
+  }
+  return {room, size * padded, padded};
+}
+
+// y = leaky(v + bias, slope) + residual for one vector of channels, `count` of them to be stored.
+struct Finish {
+  V bias;
+  float slope;
+  bool activate, stream;
+  int64_t count;
+
+  DGP_INLINE void operator()(V v, const float* residual, float* y) const {
+    v = v + bias;
+    if (activate) v = leaky<kLanes>(v, slope);
+    if (count < kLanes) {
+      if (residual) v = v + load_part<kLanes>(residual, count);
+      return store_part<kLanes>(y, v, count);
+    }
+    if (residual) v = v + load<kLanes>(residual);
+    if (stream) return dgp::stream<kLanes>(y, v);
+    store<kLanes>(y, v);
+  }
+};
+
+// The finish of channels [first, first + kLanes) of `channels`.
+inline Finish finish_of(const Epilogue& epilogue, int64_t first, int64_t channels) {
+  int64_t count = channels - first < kLanes ? channels - first : kLanes;
+  bool aligned = channels % kLanes == 0;
+  V bias{};
+  if (epilogue.bias) bias = load_part<kLanes>(epilogue.bias + first, count);
+  return {bias, epilogue.slope, epilogue.slope != 1.0f, epilogue.stream && aligned, count};
+}
+
+}  // namespace dgp::DGP_ISA

@@ -1,0 +1,170 @@
+// The inner loops that every fast convolution and matrix product here is made of: a tile of C that stays in
+// registers while K runs. Both multiply a broadcast scalar with vectors of consecutive columns, so the order
+// of a result's sum is k = 0, 1, 2... whatever the tile, and its bits do not depend on how work is cut.
+//
+// A panel is up to kPanelVectors vectors of columns; matrices of columns are packed panel by panel, each
+// [K][vectors * kLanes], the last columns zero-filled.
+#pragma once
+
+#include "tensor/simd.h"
+
+#ifndef DGP_ISA
+#define DGP_ISA portable
+#endif
+
+namespace dgp::DGP_ISA {
+
+// 32 registers (AVX-512) hold 6 x 4 accumulators, 16 registers 6 x 2: enough to hide the latency of FMA, and
+// few loads for each. One vector of columns takes 12 rows.
+inline constexpr int kPanelVectors = kLanes == 16 ? 4 : 2;
+constexpr int tile_rows(int vectors) {
+  if (kLanes == 16) return vectors == 4 ? 6 : vectors == 3 ? 8 : 12;
+  return vectors == 2 ? 6 : 12;
+}
+
+inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+inline int64_t panel_count(int64_t columns) {
+  return (columns + kPanelVectors * kLanes - 1) / (kPanelVectors * kLanes);
+}
+
+// Panel p of a matrix: vectors are dealt out as evenly as they go.
+struct Panel {
+  int64_t first;    // column
+  int64_t vectors;  // 1..kPanelVectors
+};
+inline Panel panel_of(int64_t columns, int64_t p) {
+  int64_t all = round_up(columns, kLanes) / kLanes, panels = panel_count(columns);
+  int64_t begin = all * p / panels, end = all * (p + 1) / panels;
+  return {begin * kLanes, end - begin};
+}
+
+// The pieces of a row of A that one sum runs over: `length` floats at each of `count` offsets.
+struct Segments {
+  const int64_t* offset;
+  int64_t count, length;
+};
+
+// emit(row, vector, sum) for each: sum over segments s and k of a[row*lda + offset[s] + k] * b[s, k, vector].
+// Not inlined: on its own the compiler keeps every operand in a register.
+template <int rows, int vectors, class Emit>
+[[gnu::noinline]] void multiply_tile(Segments segments, const float* a, int64_t lda, const float* b,
+                                     const Emit& emit) {
+  V sum[rows][vectors] = {};
+  for (int64_t s = 0; s < segments.count; ++s) {
+    const float* row[rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) row[r] = a + r * lda + segments.offset[s];
+    for (int64_t k = 0; k < segments.length; ++k, b += vectors * kLanes) {
+      V column[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) column[v] = load<kLanes>(b + v * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; ++r) {
+        V factor = broadcast<kLanes>(row[r][k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[r][v] += factor * column[v];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) emit(r, v, sum[r][v]);
+  }
+}
+
+// multiply_tile for `rows` <= tile_rows(vectors), chosen at run time.
+template <int vectors, class Emit, int rows = tile_rows(vectors)>
+DGP_INLINE void multiply_rows(int64_t wanted, Segments segments, const float* a, int64_t lda, const float* b,
+                              const Emit& emit) {
+  if constexpr (rows >= 1) {
+    if (wanted == rows) return multiply_tile<rows, vectors>(segments, a, lda, b, emit);
+    multiply_rows<vectors, Emit, rows - 1>(wanted, segments, a, lda, b, emit);
+  }
+}
+
+// All rows of A times one panel, in tiles. emit_from(first_row) makes the emit of one tile.
+template <int vectors, class EmitFrom>
+DGP_INLINE void multiply_vectors(int64_t rows, Segments segments, const float* a, int64_t lda, const float* b,
+                                 const EmitFrom& emit_from) {
+  for (int64_t r = 0; r < rows; r += tile_rows(vectors)) {
+    int64_t here = rows - r < tile_rows(vectors) ? rows - r : tile_rows(vectors);
+    multiply_rows<vectors>(here, segments, a + r * lda, lda, b, emit_from(r));
+  }
+}
+
+template <class EmitFrom>
+DGP_INLINE void multiply_panel(int64_t vectors, int64_t rows, Segments segments, const float* a, int64_t lda,
+                               const float* b, const EmitFrom& emit_from) {
+  if (vectors == 1) return multiply_vectors<1>(rows, segments, a, lda, b, emit_from);
+  if (vectors == 2) return multiply_vectors<2>(rows, segments, a, lda, b, emit_from);
+  if constexpr (kPanelVectors == 4) {
+    if (vectors == 3) return multiply_vectors<3>(rows, segments, a, lda, b, emit_from);
+    multiply_vectors<4>(rows, segments, a, lda, b, emit_from);
+  }
+}
+
+// c[r, :] += sum_k a[k*lda + r] * b[k*ldb + :]: a sum of outer products, for weight gradients.
+template <int rows, int vectors>
+[[gnu::noinline]] void outer_tile(int64_t k_count, const float* a, int64_t lda, const float* b, int64_t ldb,
+                                  float* c, int64_t ldc) {
+  V sum[rows][vectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sum[r][v] = load<kLanes>(c + r * ldc + v * kLanes);
+  }
+  for (int64_t k = 0; k < k_count; ++k, a += lda, b += ldb) {
+    V column[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) column[v] = load<kLanes>(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      V factor = broadcast<kLanes>(a[r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sum[r][v] += factor * column[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) store<kLanes>(c + r * ldc + v * kLanes, sum[r][v]);
+  }
+}
+
+template <int vectors, int rows = tile_rows(vectors)>
+DGP_INLINE void outer_rows(int64_t wanted, int64_t k_count, const float* a, int64_t lda, const float* b,
+                           int64_t ldb, float* c, int64_t ldc) {
+  if constexpr (rows >= 1) {
+    if (wanted == rows) return outer_tile<rows, vectors>(k_count, a, lda, b, ldb, c, ldc);
+    outer_rows<vectors, rows - 1>(wanted, k_count, a, lda, b, ldb, c, ldc);
+  }
+}
+
+template <int vectors>
+DGP_INLINE void outer_vectors(int64_t rows, int64_t k_count, const float* a, int64_t lda, const float* b,
+                              int64_t ldb, float* c, int64_t ldc) {
+  int64_t tiles = (rows + tile_rows(vectors) - 1) / tile_rows(vectors);
+  for (int64_t i = 0; i < tiles; ++i) {
+    int64_t r = rows * i / tiles, end = rows * (i + 1) / tiles;
+    outer_rows<vectors>(end - r, k_count, a + r, lda, b, ldb, c + r * ldc, ldc);
+  }
+}
+
+// The same for any number of rows and columns; reads b and c up to a whole number of vectors.
+inline void outer_product(int64_t rows, int64_t columns, int64_t k_count, const float* a, int64_t lda,
+                          const float* b, int64_t ldb, float* c, int64_t ldc) {
+  for (int64_t p = 0; p < panel_count(columns); ++p) {
+    Panel panel = panel_of(columns, p);
+    const float* bp = b + panel.first;
+    float* cp = c + panel.first;
+    if (panel.vectors == 1) outer_vectors<1>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+    if (panel.vectors == 2) outer_vectors<2>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+    if constexpr (kPanelVectors == 4) {
+      if (panel.vectors == 3) outer_vectors<3>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+      if (panel.vectors == 4) outer_vectors<4>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+    }
+  }
+}
+
+}  // namespace dgp::DGP_ISA

@@ -1,0 +1,131 @@
+// Vectors of floats over the compiler's vector extensions: Vec<8> a, b; a * b + c are eight lanes at once on
+// any machine, and a 16-lane program runs (slower) where registers hold four. The only file with intrinsics:
+// what the language cannot say (streaming stores, prefetch). Everything here has internal linkage, because
+// files that include it are compiled for different instruction sets.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"  // wide vectors as arguments: every function here is inlined
+#endif
+#define DGP_INLINE [[gnu::always_inline]] inline
+
+namespace dgp {
+namespace {
+
+template <int lanes>
+struct VecOf {
+  typedef float Type __attribute__((vector_size(lanes * sizeof(float))));
+  typedef float Unaligned __attribute__((vector_size(lanes * sizeof(float)), aligned(4), may_alias));
+  typedef int32_t Index __attribute__((vector_size(lanes * sizeof(int32_t))));
+};
+template <int lanes>
+using Vec = typename VecOf<lanes>::Type;
+
+template <int lanes>
+DGP_INLINE Vec<lanes> load(const float* p) {
+  return *reinterpret_cast<const typename VecOf<lanes>::Unaligned*>(p);
+}
+
+template <int lanes>
+DGP_INLINE void store(float* p, Vec<lanes> v) {
+  *reinterpret_cast<typename VecOf<lanes>::Unaligned*>(p) = v;
+}
+
+template <int lanes>
+DGP_INLINE Vec<lanes> broadcast(float value) {
+  return value - Vec<lanes>{};  // x - 0 is x for every x, so that this is one instruction
+}
+
+// The first `count` < lanes floats; the other lanes are 0.
+template <int lanes>
+DGP_INLINE Vec<lanes> load_part(const float* p, int64_t count) {
+  float lane[lanes] = {};
+  std::memcpy(lane, p, static_cast<size_t>(count) * sizeof(float));
+  return load<lanes>(lane);
+}
+
+template <int lanes>
+DGP_INLINE void store_part(float* p, Vec<lanes> v, int64_t count) {
+  float lane[lanes];
+  store<lanes>(lane, v);
+  std::memcpy(p, lane, static_cast<size_t>(count) * sizeof(float));
+}
+
+// v where v > 0, slope * v elsewhere.
+template <int lanes>
+DGP_INLINE Vec<lanes> leaky(Vec<lanes> v, float slope) {
+  return v > 0.0f ? v : v * slope;
+}
+
+// rows[i][j] <-> rows[j][i], in log2(lanes) rounds of exchanging blocks of 1, 2, 4... lanes.
+template <int lanes>
+DGP_INLINE void transpose(Vec<lanes> (&rows)[lanes]) {
+  using Index = typename VecOf<lanes>::Index;
+#pragma GCC unroll 4
+  for (int block = 1; block < lanes; block *= 2) {
+    Index low{}, high{};
+#pragma GCC unroll 16
+    for (int j = 0; j < lanes; ++j) {
+      low[j] = j & block ? lanes + j - block : j;
+      high[j] = j & block ? lanes + j : j + block;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) {
+      if (i & block) continue;
+      Vec<lanes> a = rows[i], b = rows[i + block];
+#if defined(__clang__)
+      for (int j = 0; j < lanes; ++j) {
+        rows[i][j] = j & block ? b[j - block] : a[j];
+        rows[i + block][j] = j & block ? b[j] : a[j + block];
+      }
+#else
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + block] = __builtin_shuffle(a, b, high);
+#endif
+    }
+  }
+}
+
+// Stores past the caches; p aligned to the vector. Call stream_fence() before another thread reads.
+template <int lanes>
+DGP_INLINE void stream(float* p, Vec<lanes> v) {
+#if defined(__AVX512F__)
+  if constexpr (lanes == 16) return _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#endif
+#if defined(__AVX__)
+  if constexpr (lanes == 8) return _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#endif
+#if defined(__SSE2__)
+  if constexpr (lanes == 4) return _mm_stream_ps(p, reinterpret_cast<__m128>(v));
+#endif
+  store<lanes>(p, v);
+}
+
+DGP_INLINE void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+DGP_INLINE void prefetch_l2(const float* p) { __builtin_prefetch(p, 0, 2); }
+
+// The vector width of the instruction set this file is compiled for.
+#if defined(DGP_LANES)
+inline constexpr int kLanes = DGP_LANES;
+#elif defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+using V = Vec<kLanes>;
+
+}  // namespace
+}  // namespace dgp
