@@ -1,0 +1,105 @@
+#include "ops/loss.h"
+
+#include <cmath>
+
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+#include "ops/separable.h"
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace {
+
+// clang-format off
+struct L1 {
+  template <class T> T f(T d) const { return std::abs(d); }
+  template <class T> T df(T d) const { return T(d > 0) - T(d < 0); }
+};
+struct Charbonnier {
+  double eps;
+  template <class T> T f(T d) const { return std::sqrt(d * d + T(eps * eps)); }
+  template <class T> T df(T d) const { return d / std::sqrt(d * d + T(eps * eps)); }
+};
+struct Mse {
+  template <class T> T f(T d) const { return d * d; }
+  template <class T> T df(T d) const { return d + d; }
+};
+// clang-format on
+
+template <class Function>
+Var mean_of(const char* name, const Var& x, const Var& t, Function fn) {
+  check_same(name, x.value(), t.value());
+  check(x.value().numel() > 0, name, ": ", to_string(x.shape()), " and ", to_string(t.shape()),
+        " have no elements");
+  double scale = 1 / static_cast<double>(x.value().numel());
+  Tensor y({}, x.dtype());
+  dispatch_float(x.dtype(), name, [&](auto zero) {
+    using T = decltype(zero);
+    const T *p = x.value().data<T>(), *q = t.value().data<T>();
+    double sum = parallel_sum(x.value().numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+      double part = 0;
+      for (int64_t i = begin; i < end; ++i) part += static_cast<double>(fn.f(p[i] - q[i]));
+      return part;
+    });
+    *y.data<T>() = static_cast<T>(sum * scale);
+  });
+  return record(
+      y, {x, t}, [x = x.value(), t = t.value(), scale, fn, name](const Tensor& dy, const Wanted& wanted) {
+        std::vector<Tensor> grads(2);
+        dispatch_float(dy.dtype(), name, [&](auto zero) {
+          using T = decltype(zero);
+          const T *p = x.data<T>(), *q = t.data<T>();
+          for (size_t k = 0; k < 2; ++k) {
+            if (!wanted[k]) continue;
+            grads[k] = Tensor(x.shape(), x.dtype());
+            T* out = grads[k].template data<T>();
+            T factor = static_cast<T>(static_cast<double>(dy.item<T>()) * (k == 0 ? scale : -scale));
+            parallel_for(x.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) out[i] = factor * fn.df(p[i] - q[i]);
+            });
+          }
+        });
+        return grads;
+      });
+}
+
+// The 11 taps of a Gaussian with sigma 1.5 at every place where they fit.
+AxisMap gaussian_map(int64_t size) {
+  double taps[11], total = 0;
+  for (int i = 0; i < 11; ++i) total += taps[i] = std::exp(-(i - 5) * (i - 5) / (2 * 1.5 * 1.5));
+  AxisMap map;
+  map.in = size;
+  for (int64_t i = 0; i + 11 <= size; ++i) {
+    for (int j = 0; j < 11; ++j) map.entry(i + j, taps[j] / total);
+    map.end_row();
+  }
+  return map;
+}
+
+}  // namespace
+
+Var l1_loss(const Var& x, const Var& t) { return mean_of("l1_loss", x, t, L1{}); }
+Var mse_loss(const Var& x, const Var& t) { return mean_of("mse_loss", x, t, Mse{}); }
+
+Var charbonnier_loss(const Var& x, const Var& t, double eps) {
+  check(eps > 0, "charbonnier_loss: expects eps > 0, got ", eps);
+  return mean_of("charbonnier_loss", x, t, Charbonnier{eps});
+}
+
+Var ssim_loss(const Var& x, const Var& t) {
+  check_same("ssim_loss", x.value(), t.value());
+  check_rank("ssim_loss", "input", x.value(), 4);
+  check(x.dim(1) >= 11 && x.dim(2) >= 11, "ssim_loss: windows of 11x11 do not fit into ",
+        to_string(x.shape()), " and ", to_string(t.shape()));
+  constexpr double c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
+  AxisMap rows = gaussian_map(x.dim(1)), columns = gaussian_map(x.dim(2));
+  auto blur = [&](const Var& v) { return separable(v, rows, columns); };
+  Var mx = blur(x), mt = blur(t);
+  Var mxx = square(mx), mtt = square(mt), mxt = mul(mx, mt);
+  Var vxx = sub(blur(square(x)), mxx), vtt = sub(blur(square(t)), mtt), vxt = sub(blur(mul(x, t)), mxt);
+  Var top = mul(add(mul(mxt, 2), c1), add(mul(vxt, 2), c2));
+  Var bottom = mul(add(add(mxx, mtt), c1), add(add(vxx, vtt), c2));
+  return add(neg(mean(div(top, bottom))), 1);
+}
+
+}  // namespace dgp
