@@ -1,0 +1,14 @@
+// Transparency: what colour is there under pixels that are not seen.
+#pragma once
+
+#include "image/image.h"
+
+namespace dgp {
+
+// The colour channels of an image with alpha, f32 [H,W,C-1], where fully transparent pixels take the colour
+// of the visible ones around them: what a file stores there is arbitrary and would bleed into the edges of an
+// upscaled image. Filled coarse to fine, by pull-push (Gortler et al. 1996, "The Lumigraph", section 3.4).
+// An image without alpha returns its pixels.
+Tensor bleed_colour(const Image& image);
+
+}  // namespace dgp

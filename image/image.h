@@ -1,0 +1,53 @@
+// Images: reading and writing PNG, JPEG and BMP. What a file is, its first bytes say, never its name. Every
+// length, checksum and table is checked before it is believed; a file that breaks its format is refused with
+// Error(bad_file), which names the file, what was expected and what to do. Colour profiles are ignored.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace dgp {
+
+struct Image {
+  Tensor pixels;  // f32 [H,W,C] in [0,1]; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha (not
+                  // premultiplied)
+  int depth = 8;  // bits a sample, 8 or 16, of the file it came from and of the file it will be written to
+};
+
+struct ImageInfo {
+  int64_t width = 0, height = 0, channels = 0;
+  int depth = 8;
+  const char* format = "";  // "PNG", "JPEG" or "BMP"
+};
+
+inline constexpr int64_t kMaxPixels = int64_t{1} << 28;     // 16384 x 16384
+inline constexpr int64_t kMaxSide = 65535;                  // width or height
+inline constexpr int64_t kMaxFileBytes = int64_t{1} << 28;  // 256 MiB
+inline constexpr int64_t kMaxJpegSide = 65500;              // what common JPEG readers accept
+
+// Grey stays grey, 16-bit PNG keeps its depth, palettes and transparent colours expand, and a JPEG is turned
+// upright as its EXIF orientation says.
+Image read_image(const std::string& path, int64_t max_pixels = kMaxPixels);
+
+// u8 [H,W,3]: grey repeated, alpha dropped, 16-bit samples rounded to 8.
+Tensor read_rgb8(const std::string& path, int64_t max_pixels = kMaxPixels);
+
+// The same from memory; `name` stands for the file in messages.
+Image decode_image(std::string_view bytes, const std::string& name, int64_t max_pixels = kMaxPixels);
+
+// Size and kind as read_image would give them, from the header alone.
+ImageInfo image_info(const std::string& path);
+
+// By the name's ending: .png (8 or 16 bit by image.depth), .jpg, .jpeg (quality 95, 4:4:4, no alpha), .bmp.
+// Values are clamped and rounded half to even; NaN is Error(numeric). The file appears whole or not at all.
+void write_image(const std::string& path, const Image& image);
+
+bool is_image_name(const std::string& path);  // ends in .png, .jpg, .jpeg or .bmp, in any case
+
+Tensor to_u8(const Tensor& x);     // f32 in [0,1] -> u8: clamped, rounded half to even; NaN is Error(numeric)
+Tensor to_float(const Tensor& x);  // u8 -> f32, divided by 255
+
+}  // namespace dgp
