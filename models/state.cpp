@@ -1,5 +1,6 @@
 #include "models/state.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -57,6 +58,11 @@ bool finite(const Tensor& t) {
   return true;
 }
 
+bool within(const Tensor& t, int64_t end) {
+  return std::all_of(t.data<int64_t>(), t.data<int64_t>() + t.numel(),
+                     [&](int64_t i) { return i >= 0 && i < end; });
+}
+
 }  // namespace
 
 Tensor to_file_layout(const Tensor& t) { return t.rank() == 4 ? rotate_axes(t, true) : t; }
@@ -98,11 +104,13 @@ void load_state_dict(DGPNet& net, const SafeTensors& state, const std::string& s
     given.erase(at);
     Shape expected = v.value().rank() == 4 ? to_file_layout(v.value()).shape() : v.shape();
     bool is_float = t.dtype() == DType::f32 || t.dtype() == DType::f64;
-    if (t.shape() != expected || is_float != v.requires_grad()) {
+    if (t.shape() != expected || (v.requires_grad() ? !is_float : t.dtype() != DType::i64)) {
       problems += "\n  " + name + " is " + to_string(t.dtype()) + to_string(t.shape()) + ", expected " +
                   to_string(v.dtype()) + to_string(expected);
       return;
     }
+    if (!is_float && !within(t, net.config.kernel * net.config.kernel))
+      problems += "\n  " + name + " holds taps outside the kernel";
     values.emplace_back(&v, is_float ? from_file_layout(t).to(v.dtype()) : t);
     if (!finite(values.back().second)) problems += "\n  " + name + " holds values that are not finite";
   });

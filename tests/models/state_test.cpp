@@ -148,4 +148,9 @@ TEST_CASE("weights: files that would break the network are refused") {
     check_refused([&](SafeTensors& s) { find(s, "head.idg_location").data<int64_t>()[0] = location; },
                   {"head.idg_location"});
   }
+  check_refused(
+      [](SafeTensors& s) {
+        find(s, "head.idg_location") = Tensor::zeros({4, 3}, DType::u8);
+      },
+      {"head.idg_location", "u8"});
 }
