@@ -89,6 +89,11 @@ int64_t Tensor::dim(int axis) const {
   return shape_[static_cast<size_t>(a)];
 }
 
+void Tensor::wrong_type(DType asked) const {
+  fail(ErrorCode::invalid, "tensor ", to_string(shape_), " holds ", to_string(dtype_), ", not ",
+       to_string(asked));
+}
+
 template <class T>
 T Tensor::item() const {
   check(numel_ == 1, "item: tensor ", to_string(shape_), " has more than one element");

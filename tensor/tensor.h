@@ -63,8 +63,8 @@ class Tensor {
   // The elements. Constness is shallow, as with a shared pointer. Throws when T is not the element type.
   template <class T>
   T* data() const {
-    check(dtype_of<T>() == dtype_, "tensor ", to_string(shape_), " holds ", to_string(dtype_), ", not ",
-          to_string(dtype_of<T>()));
+    if (dtype_of<T>() != dtype_) [[unlikely]]
+      wrong_type(dtype_of<T>());
     return reinterpret_cast<T*>(bytes());
   }
   std::byte* bytes() const { return storage_.get() + offset_; }
@@ -83,6 +83,8 @@ class Tensor {
   bool sole_owner() const { return storage_.use_count() == 1; }
 
  private:
+  [[noreturn]] void wrong_type(DType asked) const;  // apart, so that data() costs one comparison
+
   Shape shape_;
   int64_t numel_ = 0;
   DType dtype_ = DType::f32;
