@@ -167,7 +167,7 @@ void PngWriter::commit() {
   check(s.done == s.height, "PNG of ", s.height, " rows was given ", s.done);
   std::vector<uint8_t> nothing;
   s.compress(nothing, Z_FINISH);
-  write_chunk(s.file, "IEND", {});
+  write_chunk(s.file, "IEND", "");
   s.file.commit();
 }
 
