@@ -1,0 +1,13 @@
+// Layer normalisation over the last axis (Ba et al., 2016), moments in double:
+//   z = (x - mean) / sqrt(var + eps),  y = gamma z + beta,  var the mean of squared deviations
+//   g = gamma dy,  dx = (g - mean(g) - z mean(g z)) / sqrt(var + eps),  dgamma = sum dy z,  dbeta = sum dy
+#pragma once
+
+#include "autograd/var.h"
+
+namespace dgp {
+
+// x [...,C], C >= 1; gamma and beta [C], or undefined for 1 and 0; eps > 0
+Var layer_norm(const Var& x, const Var& gamma = {}, const Var& beta = {}, double eps = 1e-5);
+
+}  // namespace dgp
