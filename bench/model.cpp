@@ -1,0 +1,139 @@
+// dgp bench model: DGPNet's presets as they run, fused and folded, on an LR picture of random pixels.
+// Effective GFLOP/s counts the folded form's multiply-adds as if every convolution were computed directly, so
+// a ratio to the FMA peak above 1 is what Winograd's algorithm saves.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "bench/bench.h"
+#include "cli/cli.h"
+#include "infer/upscaler.h"
+#include "models/state.h"
+#include "tensor/allocator.h"
+#include "tensor/isa.h"
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace {
+
+struct ModelBenchOptions {
+  std::vector<std::string> models{"tiny", "small", "base", "large"};
+  std::string size = "480x270";
+  int64_t scale = 4, unshuffle = 1, runs = 5;
+  bool json = false;
+  DeviceOptions device;
+};
+
+struct Row {
+  std::string model;
+  DGPNetConfig config;
+  double ms = 0, gflops = 0;
+  int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
+};
+
+// A preset's name, or a model file.
+DGPNet network(const std::string& name, int64_t scale, int64_t unshuffle) {
+  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
+  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
+  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
+  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
+  return load_model(find_model(name).string());
+}
+
+double milliseconds(const std::function<void()>& body) {
+  auto start = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+Row measure(const std::string& name, int64_t height, int64_t width, const ModelBenchOptions& options) {
+  DGPNet net = fuse(network(name, options.scale, options.unshuffle));
+  UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
+  Upscaler upscaler(net, settings);
+  Tensor lr({1, height, width, 3});
+  Rng rng(1);
+  for (int64_t i = 0; i < lr.numel(); ++i) lr.data<float>()[i] = static_cast<float>(rng.uniform());
+  release_cached_memory();
+  reset_peak_memory();
+  upscaler(lr);
+  Row row{name, net.config};
+  row.peak_bytes = memory_stats().peak;
+  std::vector<double> times;
+  for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { upscaler(lr); }));
+  std::nth_element(times.begin(), times.begin() + options.runs / 2, times.end());
+  row.ms = times[static_cast<size_t>(options.runs / 2)];
+  row.multiply_adds = multiply_adds(net.config, Form::folded, height, width);
+  row.parameters = parameter_count(net);
+  row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
+  return row;
+}
+
+void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, double peak) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Row& row : rows)
+    list.push_back({{"model", row.model},
+                    {"scale", row.config.scale},
+                    {"channels", row.config.channels},
+                    {"blocks", row.config.blocks},
+                    {"unshuffle", row.config.unshuffle},
+                    {"parameters", row.parameters},
+                    {"multiply_adds", row.multiply_adds},
+                    {"ms", row.ms},
+                    {"gflops", row.gflops},
+                    {"ratio", row.gflops / peak},
+                    {"peak_bytes", row.peak_bytes}});
+  nlohmann::ordered_json all{{"height", height},         {"width", width},
+                             {"threads", num_threads()}, {"isa", to_string(current_isa())},
+                             {"peak_gflops", peak},      {"rows", list}};
+  std::cout << all.dump(2) << "\n";
+}
+
+void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, double peak) {
+  std::printf("LR %lldx%lld, %d threads, %s, FMA peak %.0f GFLOP/s\n", static_cast<long long>(width),
+              static_cast<long long>(height), num_threads(), to_string(current_isa()), peak);
+  std::printf("%-12s %3s %10s %12s %10s %10s %7s %10s\n", "model", "x", "parameters", "mult-adds", "ms",
+              "GFLOP/s", "ratio", "memory");
+  for (const Row& row : rows)
+    std::printf("%-12s %3lld %10s %12s %10.1f %10.1f %7.2f %7.0f MB\n", row.model.c_str(),
+                static_cast<long long>(row.config.scale), with_commas(row.parameters).c_str(),
+                with_unit(static_cast<double>(row.multiply_adds)).c_str(), row.ms, row.gflops,
+                row.gflops / peak, static_cast<double>(row.peak_bytes) / 1e6);
+}
+
+void run_bench(const ModelBenchOptions& options) {
+  apply(options.device);
+  long long width = 0, height = 0;
+  char rest = 0;
+  bool read = std::sscanf(options.size.c_str(), "%lldx%lld%c", &width, &height, &rest) == 2;
+  check(read && width > 0 && height > 0 && width <= 65535 && height <= 65535, "--size ", options.size,
+        ": expects WIDTHxHEIGHT, 480x270 for instance");
+  std::vector<Row> rows;
+  double peak = peak_gflops();
+  try {
+    for (const std::string& name : options.models) rows.push_back(measure(name, height, width, options));
+  } catch (const Cancelled&) {
+    throw Exit{stop_exit_code()};
+  }
+  (options.json ? print_json : print_table)(rows, height, width, peak);
+}
+
+}  // namespace
+
+void add_bench_model(CLI::App& bench) {
+  auto options = std::make_shared<ModelBenchOptions>();
+  CLI::App* command = add_command(bench, "model", "Whole networks: time, arithmetic, memory",
+                                  "dgp bench model base large --size 960x540 --json");
+  command->add_option("model", options->models, "tiny, small, base, large or a model");
+  command->add_option("--size", options->size, "LR width x height");
+  command->add_option("--scale", options->scale, "of the presets")->check(CLI::Range(1, 8));
+  command->add_option("--unshuffle", options->unshuffle, "of the presets")->check(CLI::Range(1, 8));
+  command->add_option("--runs", options->runs, "the median of so many")->check(CLI::Range(1, 1000));
+  command->add_flag("--json", options->json, "print JSON");
+  add_device_options(*command, options->device);
+  command->callback([options] { run_bench(*options); });
+}
+
+}  // namespace dgp

@@ -1,0 +1,58 @@
+// The dgp program: one file a subcommand, each with an add_<name> that declares its options and what runs. A
+// subcommand throws dgp::Error (its code becomes the exit status) or Exit when there is nothing more to say.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tensor/error.h"
+
+namespace dgp {
+
+// Ends the program quietly with this exit status.
+struct Exit {
+  int code;
+};
+
+void add_upscale(CLI::App& app);
+void add_train(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_fuse(CLI::App& app);
+void add_info(CLI::App& app);
+void add_compare(CLI::App& app);
+void add_bench(CLI::App& app);
+
+// A new subcommand that shows its defaults and, under its options, an example.
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& summary,
+                      const std::string& example);
+
+// Options several subcommands share.
+struct DeviceOptions {
+  std::string device = "auto";
+  int threads = 0;  // 0: one a core
+};
+void add_device_options(CLI::App& command, DeviceOptions& options);
+void apply(const DeviceOptions& options);  // throws Error(invalid) where this build cannot do what is asked
+
+// Ctrl-C and SIGTERM. The first sets the flag, so that work ends at the next safe point; the second ends the
+// program at once.
+void install_signal_handlers();
+std::atomic<bool>& stop_flag();
+int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM
+
+// The file behind `-m`: a path, or the name of a bundled model, looked for in $DGP_WEIGHTS, beside the
+// program, in the source tree and where `cmake --install` puts it.
+std::filesystem::path find_model(const std::string& name);
+inline constexpr const char* kModelHelp =
+    "bundled model (classic-x4, real-x1, real-x4) or a .safetensors file";
+
+// "1234567" as "1,234,567"; 1234567 as "1.23 M".
+std::string with_commas(int64_t n);
+std::string with_unit(double value);
+bool is_terminal(int descriptor);
+
+}  // namespace dgp

@@ -1,0 +1,105 @@
+// What subcommands share: signals, finding a model, numbers for people.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace fs = std::filesystem;
+
+namespace {
+
+std::atomic<bool> stop{false};
+std::atomic<int> signal_number{0};
+
+void on_signal(int number) {
+  if (stop.exchange(true)) _exit(128 + number);
+  signal_number = number;
+}
+
+// Folders that may hold bundled models, in the order they are looked at.
+std::vector<fs::path> weight_folders() {
+  std::vector<fs::path> folders;
+  if (const char* chosen = std::getenv("DGP_WEIGHTS")) folders.emplace_back(chosen);
+  std::error_code none;
+  fs::path program = fs::read_symlink("/proc/self/exe", none);
+  if (!none) folders.push_back(program.parent_path().parent_path() / "weights");
+  folders.emplace_back(DGP_WEIGHTS_SOURCE);
+  if (!none) folders.push_back(program.parent_path().parent_path() / "share/dgp/weights");
+  folders.emplace_back(DGP_WEIGHTS_INSTALL);
+  return folders;
+}
+
+}  // namespace
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& summary,
+                      const std::string& example) {
+  CLI::App* command = app.add_subcommand(name, summary);
+  command->option_defaults()->always_capture_default();
+  command->footer("Example:\n  " + example);
+  return command;
+}
+
+void add_device_options(CLI::App& command, DeviceOptions& options) {
+  command.add_option("--device", options.device, "where to compute")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--threads", options.threads, "threads; 0: one a core")->check(CLI::Range(0, 1024));
+}
+
+void apply(const DeviceOptions& options) {
+  check(options.device != "cuda", "--device cuda: this build of dgp has no CUDA support; use cpu or auto");
+  if (options.threads > 0) set_num_threads(options.threads);
+}
+
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+std::atomic<bool>& stop_flag() { return stop; }
+
+int stop_exit_code() { return 128 + (signal_number == SIGTERM ? SIGTERM : SIGINT); }
+
+fs::path find_model(const std::string& name) {
+  std::error_code none;
+  if (fs::is_regular_file(name, none)) return name;
+  bool path_like = name.find('/') != std::string::npos || fs::path(name).extension() == ".safetensors";
+  if (path_like) fail(ErrorCode::bad_file, name, ": no such model file");
+  std::string tried;
+  for (const fs::path& folder : weight_folders()) {
+    fs::path file = folder / (name + ".safetensors");
+    if (fs::is_regular_file(file, none)) return file;
+    tried += "\n  " + file.lexically_normal().string();
+  }
+  fail(ErrorCode::invalid, "no model is called '", name, "'; looked for", tried);
+}
+
+std::string with_commas(int64_t n) {
+  std::string digits = std::to_string(n);
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > (n < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+std::string with_unit(double value) {
+  static constexpr std::array units{"", " k", " M", " G", " T"};
+  size_t unit = 0;
+  for (; std::abs(value) >= 1000 && unit + 1 < units.size(); ++unit) value /= 1000;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), unit == 0 ? "%.0f%s" : "%.2f%s", value, units[unit]);
+  return text.data();
+}
+
+bool is_terminal(int descriptor) { return isatty(descriptor) == 1; }
+
+}  // namespace dgp

@@ -1,0 +1,58 @@
+// The dgp program: parses the command line, runs the subcommand, turns errors into exit statuses.
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "cli/cli.h"
+
+namespace {
+
+constexpr const char* kExitCodes =
+    "Exit status: 0 ok, 2 usage or configuration, 3 bad input file, 4 out of memory or past a limit,\n"
+    "5 reading or writing failed (disk full), 6 not a number, 75 locked, 130 or 143 interrupted.";
+
+int report(const std::string& message, int code) {
+  std::cerr << "dgp: " << message << "\n";
+  return code;
+}
+
+int run(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(dgp::ErrorCode::invalid);
+  } catch (const dgp::Exit& exit) {
+    return exit.code;
+  } catch (const dgp::Error& error) {
+    return report(error.what(), static_cast<int>(error.code()));
+  } catch (const std::bad_alloc&) {
+    return report("out of memory", static_cast<int>(dgp::ErrorCode::limit));
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(error.what(), static_cast<int>(dgp::ErrorCode::io));
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  dgp::install_signal_handlers();
+  CLI::App app("dgp " DGP_VERSION ": train and run DGPNet, image super-resolution written from scratch");
+  app.name("dgp");
+  app.set_version_flag("--version", "dgp " DGP_VERSION);
+  app.require_subcommand(1);
+  app.footer(kExitCodes);
+  dgp::add_upscale(app);
+  dgp::add_eval(app);
+  dgp::add_fuse(app);
+  dgp::add_info(app);
+  dgp::add_compare(app);
+  dgp::add_bench(app);
+  int code = run(app, argc, argv);
+  // What could not be written to standard output was not delivered.
+  bool flushed = static_cast<bool>(std::cout.flush()) && std::fflush(stdout) == 0;
+  if (code == 0 && !flushed) code = report("cannot write to standard output", 5);
+  return code;
+}

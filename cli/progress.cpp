@@ -1,0 +1,94 @@
+#include "cli/progress.h"
+
+#include <cstdio>
+#include <iostream>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+namespace dgp {
+namespace {
+
+constexpr double kRedrawSeconds = 0.1;
+constexpr const char* kEraseLine = "\r\033[K";
+
+// "12 s", "3 min 20 s", "2 h 05 min"
+std::string duration(double seconds) {
+  char text[48];
+  auto s = static_cast<long long>(seconds + 0.5);
+  if (seconds < 9.95)
+    std::snprintf(text, sizeof text, "%.1f s", seconds);
+  else if (s < 60)
+    std::snprintf(text, sizeof text, "%lld s", s);
+  else if (s < 3600)
+    std::snprintf(text, sizeof text, "%lld min %02lld s", s / 60, s % 60);
+  else
+    std::snprintf(text, sizeof text, "%lld h %02lld min", s / 3600, s / 60 % 60);
+  return text;
+}
+
+}  // namespace
+
+Progress::Progress(bool quiet, int64_t files)
+    : quiet_(quiet), terminal_(is_terminal(STDERR_FILENO)), files_(files), begin_(Clock::now()) {}
+
+double Progress::seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+void Progress::erase_line() {
+  if (terminal_ && !quiet_) std::cerr << kEraseLine;
+}
+
+void Progress::start(const std::string& name, int64_t output_pixels) {
+  ++index_;
+  name_ = name;
+  file_megapixels_ = static_cast<double>(output_pixels) / 1e6;
+  file_begin_ = Clock::now();
+  shown_ = {};
+}
+
+void Progress::update(double fraction) {
+  if (quiet_ || !terminal_ || seconds_since(shown_) < kRedrawSeconds) return;
+  shown_ = Clock::now();
+  double seconds = seconds_since(file_begin_);
+  char numbers[96];
+  std::snprintf(numbers, sizeof numbers, "%3.0f%%  %.2f Mpx/s  %s left", 100 * fraction,
+                fraction * file_megapixels_ / seconds,
+                duration(fraction > 0 ? seconds / fraction - seconds : 0).c_str());
+  std::cerr << kEraseLine;
+  if (files_ > 1) std::cerr << "[" << index_ << "/" << files_ << "] ";
+  std::cerr << name_ << "  " << numbers << std::flush;
+}
+
+void Progress::finish(const std::string& text) {
+  all_megapixels_ += file_megapixels_;
+  if (quiet_) return;
+  double seconds = seconds_since(file_begin_);
+  char numbers[64];
+  std::snprintf(numbers, sizeof numbers, "%s, %.2f Mpx/s", duration(seconds).c_str(),
+                file_megapixels_ / seconds);
+  erase_line();
+  std::cerr << text << "  " << numbers << "\n";
+}
+
+void Progress::failed(const std::string& message) {
+  ++failures_;
+  erase_line();
+  std::cerr << "dgp: " << message << "\n";
+}
+
+void Progress::end() {
+  if (files_ < 2 || (quiet_ && failures_ == 0)) return;
+  erase_line();
+  if (failures_ > 0) std::cerr << "dgp: " << failures_ << " of " << files_ << " files failed\n";
+  if (!quiet_) {
+    double seconds = seconds_since(begin_);
+    char numbers[64];
+    std::snprintf(numbers, sizeof numbers, "%.2f Mpx in %s, %.2f Mpx/s", all_megapixels_,
+                  duration(seconds).c_str(), all_megapixels_ / seconds);
+    std::cerr << files_ - failures_ << " files, " << numbers << "\n";
+  }
+}
+
+}  // namespace dgp

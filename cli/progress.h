@@ -1,0 +1,33 @@
+// What `dgp upscale` says while it works, on standard error: one line rewritten in place on a terminal, one
+// plain line a finished file in a pipe, nothing when quiet.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace dgp {
+
+class Progress {
+ public:
+  Progress(bool quiet, int64_t files);
+
+  void start(const std::string& name, int64_t output_pixels);
+  void update(double fraction);  // of the file
+  void finish(const std::string& text);
+  void failed(const std::string& message);  // also when quiet
+  void end();                               // after the last file: the summary, if there were several
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double seconds_since(Clock::time_point start);
+  void erase_line();
+
+  bool quiet_, terminal_;
+  int64_t files_, index_ = 0, failures_ = 0;
+  std::string name_;
+  double file_megapixels_ = 0, all_megapixels_ = 0;
+  Clock::time_point begin_, file_begin_, shown_;
+};
+
+}  // namespace dgp

@@ -1,0 +1,90 @@
+#include "infer/pixels.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace {
+
+// Index of pixel i of a line of n that was reflected at its end, without repeating the last pixel.
+int64_t reflected(int64_t i, int64_t n) { return i < n ? i : 2 * (n - 1) - i; }
+
+// Where an enlarged pixel lies between two source pixels.
+struct Between {
+  int64_t low, high;
+  float weight;  // of high
+};
+
+Between between(int64_t i, int64_t scale, int64_t n) {
+  double at = std::max(0.0, (static_cast<double>(i) + 0.5) / static_cast<double>(scale) - 0.5);
+  auto low = static_cast<int64_t>(at);
+  return {low, std::min(low + 1, n - 1), static_cast<float>(at - static_cast<double>(low))};
+}
+
+}  // namespace
+
+bool all_finite(const Tensor& t) {
+  const float* p = t.data<float>();
+  std::atomic<bool> finite{true};
+  parallel_for(t.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+    int bad = 0;
+    for (int64_t i = begin; i < end; ++i) bad |= !(std::abs(p[i]) <= std::numeric_limits<float>::max());
+    if (bad) finite = false;
+  });
+  return finite;
+}
+
+Tensor unshuffle_padded(const Tensor& x, int64_t u) {
+  if (u == 1) return x;
+  int64_t height = x.dim(1), width = x.dim(2), rows = (height + u - 1) / u, columns = (width + u - 1) / u;
+  check(rows * u - height < height && columns * u - width < width, "unshuffle ", u, ": an image of ", width,
+        "x", height, " is too small to be reflected to multiples of ", u);
+  Tensor y({1, rows, columns, 3 * u * u});
+  const float* source = x.data<float>();
+  float* target = y.data<float>();
+  parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t i = 0; i < u; ++i) {
+        const float* line = source + reflected(r * u + i, height) * width * 3;
+        for (int64_t at = 0; at < columns * u; ++at) {
+          const float* pixel = line + reflected(at, width) * 3;
+          float* into = target + (r * columns + at / u) * 3 * u * u + i * u + at % u;
+          for (int64_t c = 0; c < 3; ++c) into[c * u * u] = pixel[c];
+        }
+      }
+  });
+  return y;
+}
+
+void shuffle_add_bilinear(const Tensor& up, int64_t up_first, int64_t su, const Tensor& lr, int64_t scale,
+                          const Tensor& rows, int64_t first) {
+  int64_t width = rows.dim(2), lr_height = lr.dim(1), lr_width = lr.dim(2), block = su * su;
+  std::vector<Between> columns(static_cast<size_t>(width));
+  for (int64_t x = 0; x < width; ++x) columns[static_cast<size_t>(x)] = between(x, scale, lr_width);
+  parallel_for(rows.dim(1), 4, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      int64_t y = first + r;
+      Between v = between(y, scale, lr_height);
+      const float* above = lr.data<float>() + v.low * lr_width * 3;
+      const float* below = lr.data<float>() + v.high * lr_width * 3;
+      const float* shuffled = up.data<float>() + (y / su - up_first) * up.dim(2) * up.dim(3) + y % su * su;
+      float* out = rows.data<float>() + r * width * 3;
+      for (int64_t x = 0; x < width; ++x) {
+        const Between& h = columns[static_cast<size_t>(x)];
+        const float* pixel = shuffled + x / su * up.dim(3) + x % su;
+        for (int64_t c = 0; c < 3; ++c) {
+          float top = (1 - h.weight) * above[h.low * 3 + c] + h.weight * above[h.high * 3 + c];
+          float bottom = (1 - h.weight) * below[h.low * 3 + c] + h.weight * below[h.high * 3 + c];
+          out[x * 3 + c] = (1 - v.weight) * top + v.weight * bottom + pixel[c * block];
+        }
+      }
+    }
+  });
+}
+
+}  // namespace dgp

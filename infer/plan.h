@@ -1,0 +1,50 @@
+// A DGPNet made ready to run on one image after another: fused convolutions with prepared weights, and the
+// order in which bands of rows go through them. infer/upscaler.h tells how; this is where.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "models/dgpnet.h"
+#include "ops/conv2d.h"
+
+namespace dgp {
+
+// Rows of one tile, in rows of the feature maps, a multiple of 4; keep: h stays in memory between the passes.
+struct Tiling {
+  int64_t rows;
+  bool keep;
+};
+
+class Plan {
+ public:
+  explicit Plan(const DGPNet& net);
+
+  using RowSink = std::function<void(const Tensor& rows, int64_t first)>;
+  using Tick = std::function<void(double multiply_adds)>;
+
+  // lr f32 [1,H,W,3]; the result's rows reach the sink in order, from the top.
+  void run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick) const;
+
+  Tiling choose_tiling(int64_t height, int64_t width, int64_t tile_rows) const;  // as UpscalerOptions
+  double work(int64_t height, int64_t width, const Tiling& tiling) const;        // sum of all ticks
+  const DGPNetConfig& config() const { return net_.config; }
+
+ private:
+  struct Layer {
+    PreparedConv2d conv;
+    Tensor bias;
+    double multiply_adds;  // a pixel of its result
+  };
+  Layer layer(const Var& weight, const Var& bias, Activation activation = Activation::none) const;
+  void run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick) const;
+  void finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick) const;
+
+  DGPNet net_;  // the deploy form
+  Layer head_;
+  std::vector<Layer> first_;  // of each block
+  Layer upsample_, tail_;
+  double second_multiply_adds_;
+};
+
+}  // namespace dgp

@@ -1,0 +1,43 @@
+#include "infer/row_window.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace dgp {
+
+RowWindow::RowWindow(int64_t width, int64_t channels, int64_t capacity)
+    : storage_({capacity, width, channels}) {}
+
+Tensor RowWindow::append(int64_t count) {
+  check(count_ + count <= storage_.dim(0), "row window: ", count_ + count, " rows do not fit into ",
+        storage_.dim(0));
+  if (offset_ + count_ + count > storage_.dim(0)) {
+    int64_t row = storage_.nbytes() / storage_.dim(0);
+    std::memmove(storage_.bytes(), storage_.bytes() + offset_ * row, static_cast<size_t>(count_ * row));
+    offset_ = 0;
+  }
+  Tensor added = storage_.slab(offset_ + count_, count);
+  count_ += count;
+  return added.reshape({1, count, storage_.dim(1), storage_.dim(2)});
+}
+
+void RowWindow::drop_before(int64_t row) {
+  int64_t gone = std::clamp<int64_t>(row - first_, 0, count_);
+  first_ += gone;
+  offset_ += gone;
+  count_ -= gone;
+}
+
+void RowWindow::restart() { first_ = count_ = offset_ = 0; }
+
+Tensor RowWindow::rows() const {
+  return storage_.slab(offset_, count_).reshape({1, count_, storage_.dim(1), storage_.dim(2)});
+}
+
+Tensor image_rows(const Tensor& x, int64_t begin, int64_t end) {
+  return x.reshape({x.dim(1), x.dim(2), x.dim(3)})
+      .slab(begin, end - begin)
+      .reshape({1, end - begin, x.dim(2), x.dim(3)});
+}
+
+}  // namespace dgp

@@ -1,0 +1,56 @@
+// Upscaling with DGPNet. The network is fused once (every DGConv one convolution) and each block runs folded,
+// as two convolutions of which the second gets its weights per image (models/fold.h).
+//
+// An image is worked through in bands of rows. A block needs the whole image's window means before its second
+// convolution, so it makes two passes over the bands:
+//   pass A   h = leaky(first(f)), summed for the means
+//   pass B   f += second(h), in place: a window of h slides over the rows, just ahead of what is overwritten
+// Untiled, h is kept between the passes; tiled, pass B computes it again. Convolutions and sums are anchored
+// to image rows, so the result has the same bits for every tile height and number of threads.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "image/image.h"
+#include "models/dgpnet.h"
+
+namespace dgp {
+
+struct UpscalerOptions {
+  // Rows of the input a tile, rounded up to the network's grid; 0: chosen from the memory at hand; -1: no
+  // tiles.
+  int64_t tile_rows = 0;
+  // Called now and then with the share of the work done, in [0, 1]; returning false ends in Cancelled.
+  std::function<bool(double fraction)> progress = {};
+};
+
+struct Cancelled : std::runtime_error {
+  Cancelled() : std::runtime_error("cancelled") {}
+};
+
+class Upscaler {
+ public:
+  // Throws Error(numeric) when a weight is not finite.
+  explicit Upscaler(const DGPNet& net, UpscalerOptions options = {});
+
+  // f32 [N,H,W,3] in [0,1] -> [N,H*scale,W*scale,3], not clamped. Throws Error(numeric) when a result is not
+  // finite.
+  Tensor operator()(const Tensor& lr) const;
+
+  // Any image; the result has its number of channels and its depth. Grey is repeated to RGB and the result's
+  // luma taken; colour under transparent pixels is bled from opaque ones and alpha resized (bicubic).
+  Image operator()(const Image& lr) const;
+
+  // The same, row bands handed out from the top as they are finished: rows f32 [R,W*scale,C], not clamped.
+  using RowSink = std::function<void(const Tensor& rows, int64_t first)>;
+  void stream(const Image& lr, const RowSink& sink) const;
+
+  int64_t scale() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<const Impl> impl_;
+};
+
+}  // namespace dgp
