@@ -8,6 +8,4 @@ namespace dgp {
 void add_bench_conv(CLI::App& bench);   // one convolution at a time
 void add_bench_model(CLI::App& bench);  // whole networks
 
-double peak_gflops();  // fused multiply-adds of all threads with the instruction set in use, measured now
-
 }  // namespace dgp

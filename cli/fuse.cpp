@@ -1,4 +1,5 @@
 // dgp fuse: every DGConv of a model becomes one convolution; what that saves, and proof that nothing changed.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -22,21 +23,25 @@ void print_cost(const char* what, const DGPNetConfig& config, int64_t parameters
               with_unit(all / (kHeight * kWidth)).c_str(), with_unit(all).c_str());
 }
 
-// Largest difference between both forms on random pixels, borders included.
-double largest_difference(const DGPNet& before, const DGPNet& after) {
+struct Difference {
+  double largest = 0, value = 0;  // of the difference, of the result
+};
+
+// Between both forms on random pixels, borders included.
+Difference compare_forms(const DGPNet& before, const DGPNet& after) {
   NoGrad no_grad;
   Rng rng(1);
   Tensor x({1, 45, 38, 3});
   for (int64_t i = 0; i < x.numel(); ++i) x.data<float>()[i] = static_cast<float>(rng.uniform());
   Tensor a = before(x, before.deploy ? Form::fused : Form::parallel).value(),
          b = after(x, Form::fused).value();
-  double largest = 0;
+  Difference found;
   for (int64_t i = 0; i < a.numel(); ++i) {
-    double difference =
-        std::abs(static_cast<double>(a.data<float>()[i]) - static_cast<double>(b.data<float>()[i]));
-    if (!(difference <= largest)) largest = difference;
+    double left = a.data<float>()[i], right = b.data<float>()[i];
+    if (!(std::abs(left - right) <= found.largest)) found.largest = std::abs(left - right);
+    found.value = std::max(found.value, std::abs(left));
   }
-  return largest;
+  return found;
 }
 
 void run_fuse(const FuseOptions& options) {
@@ -47,8 +52,8 @@ void run_fuse(const FuseOptions& options) {
         " would overwrite the model; choose another output");
   DGPNet before = load_model(file.string());
   DGPNet after = fuse(before);
-  double difference = largest_difference(before, after);
-  if (!std::isfinite(difference))
+  Difference difference = compare_forms(before, after);
+  if (!std::isfinite(difference.largest))
     fail(ErrorCode::numeric, file.string(), ": the network's result is not finite");
   save_model(options.output, after);
 
@@ -59,7 +64,8 @@ void run_fuse(const FuseOptions& options) {
   print_cost("after: one convolution a DGConv", after.config, parameter_count(after), Form::fused);
   print_cost("as it runs: blocks folded to two convolutions", after.config, parameter_count(after),
              Form::folded);
-  std::printf("largest difference on random input: %.2e\n%s\n", difference, options.output.c_str());
+  std::printf("largest difference on random input: %.2e, values up to %.2f\n%s\n", difference.largest,
+              difference.value, options.output.c_str());
   if (before.deploy) std::printf("the model was fused already\n");
 }
 
