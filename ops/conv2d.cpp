@@ -65,9 +65,7 @@ void check_extras(const ConvGeometry& g, const Tensor& x, const Tensor& w, const
 
 namespace cpu {
 
-static bool fast(const ConvGeometry& g, const Tensor& x) {
-  return x.dtype() == DType::f32 && has_fast_path(g);
-}
+static bool fast(const Tensor& x) { return x.dtype() == DType::f32; }
 
 static float slope_of(const Conv2dOptions& options) {
   if (options.activation == Activation::none) return 1;
@@ -77,7 +75,7 @@ static float slope_of(const Conv2dOptions& options) {
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
                       const Tensor& residual) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
-  if (!fast(g, x)) return reference::conv2d(x, w, b, options, residual);
+  if (!fast(x)) return reference::conv2d(x, w, b, options, residual);
   g.b_per_image = b.defined() && b.rank() == 2;
   Tensor y({g.n, g.oh, g.ow, g.o});
   run_forward(g, pack_weights(g, w, false), slope_of(options), x.data<float>(),
@@ -88,7 +86,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
 
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x, w.shape(), options);
-  if (!fast(g, dy)) return reference::conv2d_backward_data(dy, w, x, options);
+  if (!fast(dy)) return reference::conv2d_backward_data(dy, w, x, options);
   Tensor dx(x);
   run_backward_data(g, pack_weights(g, w, true), dy.data<float>(), dx.data<float>());
   return dx;
@@ -97,7 +95,7 @@ Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, c
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
                               const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x.shape(), w, options);
-  if (!fast(g, dy)) return reference::conv2d_backward_weight(dy, x, w, options);
+  if (!fast(dy)) return reference::conv2d_backward_weight(dy, x, w, options);
   Tensor dw(w);
   run_backward_weight(g, dy.data<float>(), x.data<float>(), dw.data<float>());
   return dw;
@@ -107,41 +105,32 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
 
 namespace {
 
-// dz = dy * activation'(z). The activation's sign is that of its input, so its result `a` is all it needs.
-Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options) {
-  if (options.activation == Activation::none) return dy;
-  Tensor dz(dy.shape(), dy.dtype());
-  dispatch_float(dy.dtype(), "conv2d", [&](auto zero) {
-    using T = decltype(zero);
-    T slope = options.activation == Activation::relu ? T(0) : static_cast<T>(options.slope);
-    const T *d = dy.data<T>(), *s = a.data<T>();
-    T* out = dz.data<T>();
-    parallel_for(dy.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = s[i] > 0 ? d[i] : slope * d[i];
-    });
-  });
-  return dz;
+// dz = dy * activation'(z) and db, in one pass. The activation's sign is that of its input, so its result `a`
+// is all it needs; without one, dz is dy.
+template <class T>
+void activation_gradient(const Tensor& dy, const Tensor& a, T slope, const Tensor& dz, const Tensor& db) {
+  int64_t o = dy.dim(3), set = db.defined() && db.rank() == 2 ? dy.dim(1) * dy.dim(2) * o : dy.numel();
+  if (db.defined()) db.fill(0);
+  for (int64_t i = 0; i < dy.numel(); ++i) {
+    T d = dy.data<T>()[i];
+    if (a.defined() && !(a.data<T>()[i] > 0)) d *= slope;
+    if (dz.defined()) dz.data<T>()[i] = d;
+    if (db.defined()) db.data<T>()[i / set * o + i % o] += d;
+  }
 }
 
-// Sum of dz over pixels, and over images for a shared bias: rows first, then rows in order.
-Tensor bias_gradient(const Tensor& dz, bool per_image) {
-  int64_t n = dz.dim(0), rows = dz.dim(1), columns = dz.dim(2), o = dz.dim(3);
-  Tensor db = Tensor::zeros(per_image ? Shape{n, o} : Shape{o}, dz.dtype());
-  dispatch_float(dz.dtype(), "conv2d", [&](auto zero) {
-    using T = decltype(zero);
-    Tensor sums = Tensor::zeros({n * rows, o}, dz.dtype());
-    parallel_for(n * rows, 1, [&](int64_t row, int64_t) {
-      T* sum = sums.data<T>() + row * o;
-      const T* d = dz.data<T>() + row * columns * o;
-      for (int64_t x = 0; x < columns; ++x)
-        for (int64_t c = 0; c < o; ++c) sum[c] += d[x * o + c];
-    });
-    for (int64_t row = 0; row < n * rows; ++row) {
-      T* sum = db.data<T>() + (per_image ? row / rows * o : 0);
-      for (int64_t c = 0; c < o; ++c) sum[c] += sums.data<T>()[row * o + c];
-    }
-  });
-  return db;
+Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options, const Tensor& db) {
+  if (!a.defined() && !db.defined()) return dy;
+  Tensor dz = a.defined() ? Tensor(dy.shape(), dy.dtype()) : Tensor();
+  if (dy.dtype() == DType::f32) {
+    auto data = [](const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; };
+    cpu::run_activation_gradient(dy.dim(0), dy.dim(1) * dy.dim(2), dy.dim(3), dy.data<float>(), data(a),
+                                 cpu::slope_of(options), data(dz), data(db), db.defined() && db.rank() == 2);
+  } else {
+    double slope = options.activation == Activation::relu ? 0 : options.slope;
+    activation_gradient<double>(dy, a, slope, dz, db);
+  }
+  return dz.defined() ? dz : dy;
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
@@ -164,19 +153,18 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
     y = cpu::conv2d_forward(x.value(), w.value(), b.value(), options, residual.value());
     if (masks) a = y;
   }
-  bool per_image_bias = b.defined() && b.value().rank() == 2;
-  return record(
-      y, {x, w, b, residual},
-      [x = x.value(), w = w.value(), a, options, per_image_bias](const Tensor& dy, const Wanted& wanted) {
-        std::vector<Tensor> grads(4);
-        if (wanted[3]) grads[3] = dy;
-        if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
-        Tensor dz = through_activation(dy, a, options);
-        if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);
-        if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
-        if (wanted[2]) grads[2] = bias_gradient(dz, per_image_bias);
-        return grads;
-      });
+  Shape bias = b.defined() ? b.shape() : Shape{};
+  return record(y, {x, w, b, residual},
+                [x = x.value(), w = w.value(), a, options, bias](const Tensor& dy, const Wanted& wanted) {
+                  std::vector<Tensor> grads(4);
+                  if (wanted[3]) grads[3] = dy;
+                  if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
+                  if (wanted[2]) grads[2] = Tensor(bias, dy.dtype());
+                  Tensor dz = through_activation(dy, a, options, grads[2]);
+                  if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);
+                  if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
+                  return grads;
+                });
 }
 
 struct PreparedConv2d::Impl {
@@ -196,7 +184,7 @@ PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
   // Packing depends on the channels alone: an image of one row that the kernel fits into stands for any.
   ConvGeometry g =
       conv_geometry({w.rank() == 5 ? w.dim(0) : 1, 1, 1, w.dim(-1) * options.groups}, w.shape(), options);
-  if (cpu::fast(g, w)) impl.packed = cpu::pack_weights(g, w, false);
+  if (cpu::fast(w)) impl.packed = cpu::pack_weights(g, w, false);
   impl_ = std::make_shared<const Impl>(std::move(impl));
 }
 

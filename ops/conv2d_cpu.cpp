@@ -90,39 +90,166 @@ void sum_parts(const float* parts, int64_t count, int64_t size, float* sum) {
   });
 }
 
+// Gradient sums of one kind: `sets` results of `size` floats, each the sum of `parts` pieces in order.
+// part(index, floats) writes piece index % parts of set index / parts.
+template <class Part>
+void sum_of_parts(int64_t sets, int64_t parts, int64_t size, float* dw, const Part& part) {
+  if (parts == 1) {
+    parallel_for(sets, 1, [&](int64_t set, int64_t) { part(set, dw + set * size); });
+    return;
+  }
+  Tensor pieces({sets * parts, size});
+  float* data = pieces.data<float>();
+  parallel_for(sets * parts, 1, [&](int64_t index, int64_t) { part(index, data + index * size); });
+  for (int64_t set = 0; set < sets; ++set) sum_parts(data + set * parts * size, parts, size, dw + set * size);
+}
+
+// Calls f(n, first, last) for the stretch of each image n in positions [begin, end) of all images in a row.
+template <class F>
+void for_each_image(int64_t begin, int64_t end, int64_t per_image, const F& f) {
+  while (begin < end) {
+    int64_t n = begin / per_image, stop = std::min(end, (n + 1) * per_image);
+    f(n, begin - n * per_image, stop - n * per_image);
+    begin = stop;
+  }
+}
+
+ImageRows image_of(const float* data, int64_t n, int64_t rows, int64_t columns, int64_t channels) {
+  return {data + n * rows * columns * channels, rows, 0, rows, columns, channels};
+}
+
 void winograd_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw) {
   const Kernels& kernels = active_kernels();
   int64_t tiles = ((g.oh + 3) / 4) * ((g.ow + 3) / 4), size = g.o * 9 * g.c;
-  int64_t sets = g.w_per_image ? g.n : 1, set_tiles = g.w_per_image ? tiles : g.n * tiles;
+  int64_t sets = g.w_per_image ? g.n : 1, all = g.w_per_image ? tiles : g.n * tiles;
   // Each part sums its share of the tiles in Winograd's domain and leaves it as a gradient of 3x3 taps.
-  int64_t parts = std::clamp<int64_t>(set_tiles / 128, 1, 64);
-  Tensor sums({sets * parts * size});
-  parallel_for(sets * parts, 1, [&](int64_t index, int64_t) {
-    int64_t du_size = kernels.winograd_gradient_size(g.o, g.c), set = index / parts, part = index % parts;
+  int64_t parts = std::clamp<int64_t>(all / 128, 1, 64), du_size = kernels.winograd_gradient_size(g.o, g.c);
+  sum_of_parts(sets, parts, size, dw, [&](int64_t index, float* piece) {
+    int64_t base = index / parts * all, part = index % parts;
     Scratch du(du_size), scratch(kernels.winograd_gradient_scratch(g.o, g.c));
     std::memset(du.data(), 0, static_cast<size_t>(du_size) * 4);
-    int64_t begin = set * set_tiles + set_tiles * part / parts;
-    int64_t end = set * set_tiles + set_tiles * (part + 1) / parts;
-    while (begin < end) {
-      int64_t n = begin / tiles, stop = std::min(end, (n + 1) * tiles);
-      WinogradGradient args{{x + n * g.h * g.w * g.c, g.h, 0, g.h, g.w, g.c},
-                            {dy + n * g.oh * g.ow * g.o, g.oh, 0, g.oh, g.ow, g.o},
-                            g.padding};
-      kernels.winograd_gradient(args, begin - n * tiles, stop - n * tiles, du.data(), scratch.data());
-      begin = stop;
-    }
-    kernels.winograd_gradient_finish(du.data(), g.o, g.c, sums.data<float>() + index * size);
+    for_each_image(
+        base + all * part / parts, base + all * (part + 1) / parts, tiles,
+        [&](int64_t n, int64_t first, int64_t last) {
+          WinogradGradient args{image_of(x, n, g.h, g.w, g.c), image_of(dy, n, g.oh, g.ow, g.o), g.padding};
+          kernels.winograd_gradient(args, first, last, du.data(), scratch.data());
+        });
+    kernels.winograd_gradient_finish(du.data(), g.o, g.c, piece);
   });
-  for (int64_t set = 0; set < sets; ++set)
-    sum_parts(sums.data<float>() + set * parts * size, parts, size, dw + set * size);
 }
 
-}  // namespace
+constexpr int64_t kBandRows = 8;  // output rows that a direct kernel takes at once
 
-bool has_fast_path(const ConvGeometry& g) { return takes_winograd(g); }
+void direct_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw) {
+  const Kernels& kernels = active_kernels();
+  auto args_of = [&](int64_t n) {
+    return DirectGradient{image_of(x, n, g.h, g.w, g.c),
+                          image_of(dy, n, g.oh, g.ow, g.o),
+                          g.kh,
+                          g.kw,
+                          g.stride,
+                          g.padding,
+                          g.dilation,
+                          g.groups};
+  };
+  int64_t size = g.o * g.kh * g.kw * (g.c / g.groups), sets = g.w_per_image ? g.n : 1;
+  int64_t all = g.w_per_image ? g.oh : g.n * g.oh;
+  int64_t parts = std::clamp<int64_t>(std::min(all * g.ow / 2048, all / kBandRows), 1, 64);
+  sum_of_parts(sets, parts, size, dw, [&](int64_t index, float* piece) {
+    int64_t base = index / parts * all, part = index % parts,
+            sum_size = kernels.direct_gradient_size(args_of(0));
+    Scratch sums(sum_size), scratch(kernels.direct_gradient_scratch(args_of(0), kBandRows));
+    std::memset(sums.data(), 0, static_cast<size_t>(sum_size) * 4);
+    for_each_image(base + all * part / parts, base + all * (part + 1) / parts, g.oh,
+                   [&](int64_t n, int64_t first, int64_t last) {
+                     for (int64_t q = first; q < last; q += kBandRows)
+                       kernels.direct_gradient(args_of(n), q, std::min(q + kBandRows, last), sums.data(),
+                                               scratch.data());
+                   });
+    kernels.direct_gradient_finish(args_of(0), sums.data(), piece);
+  });
+}
 
-PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed) {
-  PackedWeights packed{&active_kernels(), {}, 0, takes_winograd(g)};
+std::vector<Phase> phases_of(const ConvGeometry& g, bool transposed) {
+  std::vector<Phase> phases;
+  int64_t residues = transposed ? g.stride : 1;
+  for (int64_t r = 0; r < residues * residues; ++r) {
+    Phase phase{r / residues, r % residues, 0, {}, {}, {}};
+    // Backward, taps from the last to the first: their positions then rise, and neighbours join into one run.
+    for (int64_t t = 0; t < g.kh * g.kw; ++t) {
+      int64_t tap = transposed ? g.kh * g.kw - 1 - t : t;
+      int64_t ty = tap / g.kw * g.dilation - g.padding, tx = tap % g.kw * g.dilation - g.padding;
+      if (transposed) {
+        if ((phase.out_y - ty) % g.stride != 0 || (phase.out_x - tx) % g.stride != 0) continue;
+        ty = (phase.out_y - ty) / g.stride, tx = (phase.out_x - tx) / g.stride;
+      }
+      phase.ty.push_back(ty), phase.tx.push_back(tx), phase.tap.push_back(tap);
+    }
+    phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+// x and y are those of the sum: in backward_data, x is dy and y is dx. Phase residues step through y.
+void run_direct(const PackedWeights& weights, int64_t images, const ImageRows& x, const ImageRows& y,
+                int64_t groups, int64_t in_step, int64_t out_step, const Epilogue& epilogue,
+                int64_t bias_stride) {
+  const Kernels& kernels = *weights.kernels;
+  for (const Phase& phase : weights.phases) {
+    DirectForward all{x,
+                      y,
+                      groups,
+                      static_cast<int64_t>(phase.tap.size()),
+                      phase.ty.data(),
+                      phase.tx.data(),
+                      weights.u.data<float>() + phase.offset,
+                      in_step,
+                      out_step,
+                      phase.out_y,
+                      phase.out_x,
+                      (y.rows - phase.out_y + out_step - 1) / out_step,
+                      (y.width - phase.out_x + out_step - 1) / out_step,
+                      epilogue};
+    if (all.out_rows <= 0 || all.out_columns <= 0) continue;
+    int64_t bands = (all.out_rows + kBandRows - 1) / kBandRows, first_row = y.first;
+    parallel_for(images * bands, 1, [&](int64_t index, int64_t) {
+      int64_t n = index / bands, q = first_row + index % bands * kBandRows,
+              y_image = y.rows * y.width * y.channels;
+      DirectForward args = all;
+      args.x.data += n * x.rows * x.width * x.channels;
+      args.y.data += n * y_image;
+      args.u += n * weights.image_size;
+      if (epilogue.bias) args.epilogue.bias += n * bias_stride;
+      if (epilogue.residual) args.epilogue.residual += n * y_image;
+      Scratch scratch(kernels.direct_scratch(args, kBandRows));
+      kernels.direct_forward(args, q, std::min(q + kBandRows, first_row + all.out_rows), scratch.data());
+    });
+  }
+}
+
+void pack_direct(const ConvGeometry& g, const Tensor& w, bool transposed, PackedWeights& packed) {
+  const Kernels& kernels = *packed.kernels;
+  int64_t images = g.w_per_image ? g.n : 1, c = g.c / g.groups, o = g.o / g.groups, size = 0;
+  packed.phases = phases_of(g, transposed);
+  for (Phase& phase : packed.phases) {
+    phase.offset = size;
+    size += kernels.direct_weights_size(g.groups, static_cast<int64_t>(phase.tap.size()), transposed ? o : c,
+                                        transposed ? c : o);
+  }
+  packed.u = Tensor({images * size});
+  packed.image_size = g.w_per_image ? size : 0;
+  int64_t phases = static_cast<int64_t>(packed.phases.size());
+  parallel_for(images * phases, 1, [&](int64_t index, int64_t) {
+    int64_t n = index / phases;
+    const Phase& phase = packed.phases[static_cast<size_t>(index % phases)];
+    DirectWeights args{
+        w.data<float>() + n * g.o * g.kh * g.kw * c, g.groups,         o,         c, g.kh * g.kw,
+        static_cast<int64_t>(phase.tap.size()),      phase.tap.data(), transposed};
+    kernels.direct_weights(args, packed.u.data<float>() + n * size + phase.offset);
+  });
+}
+
+void pack_winograd(const ConvGeometry& g, const Tensor& w, bool transposed, PackedWeights& packed) {
   const Kernels& kernels = *packed.kernels;
   int64_t images = g.w_per_image ? g.n : 1, k = transposed ? g.o : g.c, columns = transposed ? g.c : g.o;
   int64_t size = kernels.winograd_weights_size(k, columns), panels = kernels.winograd_panels(columns);
@@ -133,23 +260,62 @@ PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transpos
     kernels.winograd_weights(w.data<float>() + n * g.o * 9 * g.c, g.o, g.c, transposed, index % panels,
                              packed.u.data<float>() + n * size);
   });
+}
+
+}  // namespace
+
+PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed) {
+  PackedWeights packed;
+  packed.kernels = &active_kernels();
+  packed.winograd = takes_winograd(g);
+  if (packed.winograd) {
+    pack_winograd(g, w, transposed, packed);
+  } else {
+    pack_direct(g, w, transposed, packed);
+  }
   return packed;
 }
 
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
                  const float* b, const float* residual, float* y) {
-  run_winograd(weights, g.n, {x, g.h, g.x_first, g.x_rows, g.w, g.c}, g.padding,
-               {y, g.oh, g.y_first, g.y_rows, g.ow, g.o}, {b, residual, slope, false},
-               g.b_per_image ? g.o : 0);
+  ImageRows in{x, g.h, g.x_first, g.x_rows, g.w, g.c}, out{y, g.oh, g.y_first, g.y_rows, g.ow, g.o};
+  Epilogue epilogue{b, residual, slope, false};
+  int64_t bias_stride = g.b_per_image ? g.o : 0;
+  if (weights.winograd) return run_winograd(weights, g.n, in, g.padding, out, epilogue, bias_stride);
+  run_direct(weights, g.n, in, out, g.groups, g.stride, 1, epilogue, bias_stride);
 }
 
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, float* dx) {
-  run_winograd(weights, g.n, {dy, g.oh, 0, g.oh, g.ow, g.o}, 2 - g.padding, {dx, g.h, 0, g.h, g.w, g.c},
-               {nullptr, nullptr, 1, false}, 0);
+  ImageRows in{dy, g.oh, 0, g.oh, g.ow, g.o}, out{dx, g.h, 0, g.h, g.w, g.c};
+  Epilogue epilogue{nullptr, nullptr, 1, false};
+  if (weights.winograd) return run_winograd(weights, g.n, in, 2 - g.padding, out, epilogue, 0);
+  run_direct(weights, g.n, in, out, g.groups, 1, g.stride, epilogue, 0);
 }
 
 void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw) {
-  winograd_backward_weight(g, dy, x, dw);
+  if (takes_winograd(g)) return winograd_backward_weight(g, dy, x, dw);
+  direct_backward_weight(g, dy, x, dw);
+}
+
+void run_activation_gradient(int64_t images, int64_t pixels, int64_t o, const float* dy, const float* a,
+                             float slope, float* dz, float* db, bool per_image) {
+  const Kernels& kernels = active_kernels();
+  int64_t grain = std::max<int64_t>(1, kPointwiseGrain / o), chunks = (pixels + grain - 1) / grain;
+  Tensor sums = Tensor::zeros({images * chunks, o});
+  parallel_for(images * chunks, 1, [&](int64_t index, int64_t) {
+    int64_t first = index % chunks * grain, at = (index / chunks * pixels + first) * o;
+    kernels.activation_gradient(std::min(grain, pixels - first), o, dy + at, a ? a + at : nullptr, slope,
+                                dz ? dz + at : nullptr, db ? sums.data<float>() + index * o : nullptr);
+  });
+  if (!db) return;
+  for (int64_t n = 0; n < (per_image ? images : 1); ++n) {
+    int64_t begin = per_image ? n * chunks : 0, end = per_image ? begin + chunks : images * chunks;
+    for (int64_t k = 0; k < o; ++k) {
+      double sum = 0;
+      for (int64_t i = begin; i < end; ++i) sum += double(sums.data<float>()[i * o + k]);
+      db[n * o + k] = static_cast<float>(sum);
+    }
+  }
 }
 
 }  // namespace cpu

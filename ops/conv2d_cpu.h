@@ -7,15 +7,21 @@
 
 namespace dgp::cpu {
 
-// Weights packed for one direction of a convolution: forward, or (transposed) the gradient in x.
-struct PackedWeights {
-  const Kernels* kernels;
-  Tensor u;            // one packed set, or one per image
-  int64_t image_size;  // floats from an image's set to the next, 0 for a shared set
-  bool winograd;
+// The taps that meet one residue of output rows and columns; one phase forward, stride^2 for the gradient in
+// x.
+struct Phase {
+  int64_t out_y, out_x, offset;      // offset: of its weights in u, in floats
+  std::vector<int64_t> ty, tx, tap;  // position relative to the pixel, index in KH*KW
 };
 
-bool has_fast_path(const ConvGeometry& g);
+// Weights packed for one direction of a convolution: forward, or (transposed) the gradient in x.
+struct PackedWeights {
+  const Kernels* kernels = nullptr;
+  Tensor u;                // one packed set, or one per image
+  int64_t image_size = 0;  // floats from an image's set to the next, 0 for a shared set
+  bool winograd = false;
+  std::vector<Phase> phases;  // of the direct kernels
+};
 
 PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed);
 
@@ -24,5 +30,10 @@ void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slop
                  const float* b, const float* residual, float* y);
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, float* dx);
 void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw);
+
+// dz = dy * activation'(z), where a = activation(z) has the sign of z, or dz = dy without a; db (or null) is
+// the sum of dz over pixels, and over images unless per_image. dz may be null.
+void run_activation_gradient(int64_t images, int64_t pixels, int64_t o, const float* dy, const float* a,
+                             float slope, float* dz, float* db, bool per_image);
 
 }  // namespace dgp::cpu

@@ -43,7 +43,7 @@ struct WinogradGradient {
   int64_t padding;
 };
 
-// Everything else, as sums over taps: see direct.h.
+// Everything else, as sums over taps: see direct.cpp.
 //   y[q*out_step + out_y, p*out_step + out_x, :] = sum over taps t: x[q*in_step + ty[t], p*in_step + tx[t],
 //   :] u[t]
 struct DirectForward {
@@ -54,6 +54,14 @@ struct DirectForward {
   int64_t in_step, out_step, out_y, out_x;
   int64_t out_rows, out_columns;  // of q and p
   Epilogue epilogue;
+};
+
+// Weights of the direct kernels: w [groups*O, all_taps, C], O and C of one group; the taps chosen, in order.
+struct DirectWeights {
+  const float* w;
+  int64_t groups, o, c, all_taps, taps;
+  const int64_t* tap;  // [taps]
+  bool transposed;     // K = O and columns = C
 };
 
 struct DirectGradient {
@@ -82,6 +90,23 @@ struct Kernels {
   void (*winograd_gradient)(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
                             float* scratch);
   void (*winograd_gradient_finish)(const float* du, int64_t o, int64_t c, float* dw);
+
+  int64_t (*direct_weights_size)(int64_t groups, int64_t taps, int64_t k, int64_t columns);  // floats
+  void (*direct_weights)(const DirectWeights& args, float* u);
+  int64_t (*direct_scratch)(const DirectForward& args, int64_t rows);
+  void (*direct_forward)(const DirectForward& args, int64_t q_begin, int64_t q_end, float* scratch);
+
+  // dw += the part of rows [begin, end) of dy, in a layout of its own; then in order [O,KH,KW,C/groups].
+  int64_t (*direct_gradient_size)(const DirectGradient& args);
+  int64_t (*direct_gradient_scratch)(const DirectGradient& args, int64_t rows);
+  void (*direct_gradient)(const DirectGradient& args, int64_t q_begin, int64_t q_end, float* dw,
+                          float* scratch);
+  void (*direct_gradient_finish)(const DirectGradient& args, const float* sums, float* dw);
+
+  // dz = dy where a > 0, slope * dy elsewhere; without a, dz = dy. sum[o] += dz, pixel after pixel. dz and
+  // sum may be null.
+  void (*activation_gradient)(int64_t pixels, int64_t o, const float* dy, const float* a, float slope,
+                              float* dz, float* sum);
 };
 
 namespace DGP_ISA {
@@ -98,6 +123,16 @@ int64_t winograd_gradient_scratch(int64_t o, int64_t c);
 void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
                        float* scratch);
 void winograd_gradient_finish(const float* du, int64_t o, int64_t c, float* dw);
+int64_t direct_weights_size(int64_t groups, int64_t taps, int64_t k, int64_t columns);
+void direct_weights(const DirectWeights& args, float* u);
+int64_t direct_scratch(const DirectForward& args, int64_t rows);
+void direct_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, float* scratch);
+int64_t direct_gradient_size(const DirectGradient& args);
+int64_t direct_gradient_scratch(const DirectGradient& args, int64_t rows);
+void direct_gradient(const DirectGradient& args, int64_t q_begin, int64_t q_end, float* dw, float* scratch);
+void direct_gradient_finish(const DirectGradient& args, const float* sums, float* dw);
+void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* a, float slope, float* dz,
+                         float* sum);
 }  // namespace DGP_ISA
 
 }  // namespace dgp

@@ -19,6 +19,15 @@ extern const Kernels kernels = {
     .winograd_gradient_scratch = winograd_gradient_scratch,
     .winograd_gradient = winograd_gradient,
     .winograd_gradient_finish = winograd_gradient_finish,
+    .direct_weights_size = direct_weights_size,
+    .direct_weights = direct_weights,
+    .direct_scratch = direct_scratch,
+    .direct_forward = direct_forward,
+    .direct_gradient_size = direct_gradient_size,
+    .direct_gradient_scratch = direct_gradient_scratch,
+    .direct_gradient = direct_gradient,
+    .direct_gradient_finish = direct_gradient_finish,
+    .activation_gradient = activation_gradient,
 };
 
 }  // namespace dgp::DGP_ISA

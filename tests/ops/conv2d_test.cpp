@@ -47,15 +47,29 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
     Conv2dOptions options;
   };
   auto leaky = Activation::leaky_relu;
-  for (const Case& c : {Case{{1, 1, 1, 1}, {1, 3, 3, 1}, {.padding = 1}},
-                        Case{{1, 6, 6, 8}, {8, 3, 3, 8}, {.padding = 0, .activation = leaky}},
-                        Case{{3, 11, 7, 17}, {64, 3, 3, 17}, {.padding = 1, .activation = leaky}},
-                        Case{{3, 11, 7, 17}, {3, 33, 3, 3, 17}, {.padding = 1}},
-                        Case{{1, 30, 37, 64}, {48, 3, 3, 64}, {.padding = 1}},
-                        Case{{2, 9, 14, 96}, {2, 32, 3, 3, 96}, {.padding = 1}},
-                        Case{{2, 5, 5, 12}, {16, 3, 3, 12}, {.padding = 2}},
-                        Case{{1, 21, 18, 3}, {12, 3, 3, 3}, {.padding = 1, .activation = Activation::relu}},
-                        Case{{2, 13, 19, 32}, {3, 3, 3, 32}, {.padding = 1}}}) {
+  for (const Case& c :
+       {Case{{1, 1, 1, 1}, {1, 3, 3, 1}, {.padding = 1}},
+        Case{{1, 6, 6, 8}, {8, 3, 3, 8}, {.padding = 0, .activation = leaky}},
+        Case{{3, 11, 7, 17}, {64, 3, 3, 17}, {.padding = 1, .activation = leaky}},
+        Case{{3, 11, 7, 17}, {3, 33, 3, 3, 17}, {.padding = 1}},
+        Case{{1, 30, 37, 64}, {48, 3, 3, 64}, {.padding = 1}},
+        Case{{2, 9, 14, 96}, {2, 32, 3, 3, 96}, {.padding = 1}},
+        Case{{2, 5, 5, 12}, {16, 3, 3, 12}, {.padding = 2}},
+        Case{{1, 21, 18, 3}, {12, 3, 3, 3}, {.padding = 1, .activation = Activation::relu}},
+        Case{{2, 13, 19, 32}, {3, 3, 3, 32}, {.padding = 1}},
+        Case{{3, 23, 9, 3}, {3, 3, 3, 3}, {.padding = 1}},
+        Case{{3, 9, 11, 17}, {3, 1, 1, 17}, {.activation = leaky}},
+        Case{{2, 20, 7, 64}, {2, 24, 1, 1, 64}, {}},
+        Case{{1, 19, 22, 5}, {17, 5, 5, 5}, {.padding = 2, .activation = leaky}},
+        Case{{2, 19, 22, 8}, {16, 7, 3, 8}, {.padding = 1}},
+        Case{{2, 19, 22, 16}, {9, 3, 3, 16}, {.stride = 2, .padding = 1}},
+        Case{{1, 20, 17, 16}, {2, 2, 2, 16}, {.stride = 3, .padding = 1}},
+        Case{{1, 11, 12, 4}, {6, 1, 1, 4}, {.stride = 2}},
+        Case{{2, 21, 18, 12}, {20, 3, 3, 12}, {.padding = 2, .dilation = 2}},
+        Case{{2, 21, 18, 12}, {21, 3, 3, 4}, {.stride = 2, .padding = 3, .dilation = 3, .groups = 3}},
+        Case{{2, 13, 18, 32}, {32, 3, 3, 8}, {.padding = 1, .groups = 4}},
+        Case{{1, 13, 18, 6}, {6, 3, 3, 1}, {.padding = 1, .groups = 6}},
+        Case{{1, 9, 8, 8}, {4, 3, 3, 8}, {.padding = 4}}}) {
     Rng rng(5);
     ConvGeometry g = conv_geometry(c.x, c.w, c.options);
     Shape y_shape = {g.n, g.oh, g.ow, g.o};

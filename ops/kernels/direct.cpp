@@ -1,0 +1,229 @@
+// Convolution without a transform: any kernel size, stride, dilation and groups.
+//   y[q*out_step + out_y, p*out_step + out_x, o] = sum over taps t and channels c of
+//       x[q*in_step + ty[t], p*in_step + tx[t], c] * u[t, c, o]
+// The gradient in x of a convolution with stride s is s*s such sums, one for each residue of row and column,
+// over the taps that meet it. In [rows, columns, channels] order the channels of taps side by side are one
+// run of floats, so a 3x3 kernel over 3 channels is three products with K = 9, and no im2col is made. Sums
+// stay in registers from the first tap to the store.
+#include "ops/kernels/tiles.h"
+
+namespace dgp::DGP_ISA {
+namespace {
+
+// Where the taps of `args` reach, relative to the pixel they belong to.
+struct Reach {
+  int64_t y_min, y_max, x_min, x_max;
+};
+Reach reach_of(const DirectForward& args) {
+  if (args.taps == 0) return {0, 0, 0, 0};
+  Reach r{args.ty[0], args.ty[0], args.tx[0], args.tx[0]};
+  for (int64_t t = 1; t < args.taps; ++t) {
+    r.y_min = args.ty[t] < r.y_min ? args.ty[t] : r.y_min;
+    r.y_max = args.ty[t] > r.y_max ? args.ty[t] : r.y_max;
+    r.x_min = args.tx[t] < r.x_min ? args.tx[t] : r.x_min;
+    r.x_max = args.tx[t] > r.x_max ? args.tx[t] : r.x_max;
+  }
+  return r;
+}
+
+// Pixels [y, y+rows) x [x, x+columns) of an image: in place where all of it is in memory, else a copy with
+// zeros around the image, each row followed by room for a vector.
+Window rectangle_at(const ImageRows& image, int64_t y, int64_t x, int64_t rows, int64_t columns, bool copy,
+                    float* room) {
+  int64_t c = image.channels, first = y - image.first;
+  if (!copy && first >= 0 && x >= 0 && first + rows <= image.rows && x + columns <= image.width)
+    return {image.data + (first * image.width + x) * c, image.width * c, c};
+  int64_t left = x < 0 ? -x : 0, right = image.width - x < columns ? image.width - x : columns;
+  if (left > columns) left = columns;
+  if (right < left) right = left;
+  for (int64_t i = 0; i < rows; ++i) {
+    float* to = room + i * columns * c;
+    bool inside = first + i >= 0 && first + i < image.rows;
+    const float* from = image.data + ((first + i) * image.width + x) * c;
+    int64_t begin = inside ? left * c : columns * c, end = inside ? right * c : columns * c;
+    for (int64_t k = 0; k < begin; ++k) to[k] = 0;
+    for (int64_t k = begin; k < end; ++k) to[k] = from[k];
+    for (int64_t k = end; k < columns * c; ++k) to[k] = 0;
+  }
+  for (int64_t k = 0; k < kPanelVectors * kLanes; ++k) room[rows * columns * c + k] = 0;
+  return {room, columns * c, c};
+}
+
+// Taps side by side, as one segment: how many in a row, the same everywhere, or 1.
+int64_t run_length(const DirectForward& args) {
+  if (args.groups > 1 || args.taps == 0) return 1;
+  int64_t run = 1;
+  while (run < args.taps && args.ty[run] == args.ty[0] && args.tx[run] == args.tx[0] + run) ++run;
+  if (args.taps % run) return 1;
+  for (int64_t t = 0; t < args.taps; ++t)
+    if (args.ty[t] != args.ty[t - t % run] || args.tx[t] != args.tx[t - t % run] + t % run) return 1;
+  return run;
+}
+
+// One row of results of one panel.
+void put_row(const DirectForward& args, const Panel& panel, const Finish* finish, Segments segments,
+             const float* a, int64_t pixels, int64_t lda, const float* u, int64_t y_at) {
+  int64_t step = args.out_step * args.y.channels;
+  const float* residual = args.epilogue.residual ? args.epilogue.residual + y_at : nullptr;
+  float* y = const_cast<float*>(args.y.data) + y_at;
+  multiply_panel(panel.vectors, pixels, segments, a, lda, u, [&](int64_t first) {
+    const float* r_first = residual ? residual + first * step : nullptr;
+    float* y_first = y + first * step;
+    return [=](int64_t r, int64_t i, V sum) {
+      int64_t at = r * step + i * kLanes;
+      finish[i](sum, r_first ? r_first + at : nullptr, y_first + at);
+    };
+  });
+}
+
+}  // namespace
+
+int64_t direct_weights_size(int64_t groups, int64_t taps, int64_t k, int64_t columns) {
+  return groups * taps * k * round_up(columns, kLanes);
+}
+
+void direct_weights(const DirectWeights& args, float* u) {
+  int64_t c = args.c, o = args.o, all = args.all_taps;  // of one group
+  int64_t k_count = args.transposed ? o : c, columns = args.transposed ? c : o;
+  for (int64_t g = 0; g < args.groups; ++g) {
+    for (int64_t p = 0; p < panel_count(columns); ++p) {
+      Panel panel = panel_of(columns, p);
+      for (int64_t t = 0; t < args.taps; ++t) {
+        const float* w = args.w + (g * o * all + args.tap[t]) * c;
+        for (int64_t k = 0; k < k_count; ++k) {
+          for (int64_t i = panel.first; i < panel.first + panel.vectors * kLanes; ++i) {
+            int64_t at = args.transposed ? k * all * c + i : i * all * c + k;
+            *u++ = i < columns ? w[at] : 0.0f;
+          }
+        }
+      }
+    }
+  }
+}
+
+int64_t direct_scratch(const DirectForward& args, int64_t rows) {
+  Reach reach = reach_of(args);
+  int64_t in_rows = (rows - 1) * args.in_step + reach.y_max - reach.y_min + 1;
+  int64_t in_columns = (args.out_columns - 1) * args.in_step + reach.x_max - reach.x_min + 1;
+  return in_rows * in_columns * args.x.channels + kPanelVectors * kLanes + 2 * args.taps;
+}
+
+void direct_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, float* scratch) {
+  Reach reach = reach_of(args);
+  int64_t in_rows = (q_end - q_begin - 1) * args.in_step + reach.y_max - reach.y_min + 1;
+  int64_t in_columns = (args.out_columns - 1) * args.in_step + reach.x_max - reach.x_min + 1;
+  int64_t* offsets = reinterpret_cast<int64_t*>(scratch);
+  Window in = rectangle_at(args.x, q_begin * args.in_step + reach.y_min, reach.x_min, in_rows, in_columns,
+                           false, scratch + 2 * args.taps);
+  int64_t c = args.x.channels / args.groups, o = args.y.channels / args.groups;
+  int64_t run = run_length(args), lda = args.in_step * in.pixel;
+  int64_t pixels = args.out_columns, rows = q_end - q_begin;
+  const ImageRows& y = args.y;
+  bool one_run = in.row == pixels * lda && args.in_step == 1 && args.out_step == 1 && y.width == pixels;
+  if (one_run) pixels *= rows, rows = 1;  // rows follow each other in both images: a single long one
+  for (int64_t g = 0; g < args.groups; ++g) {
+    for (int64_t t = 0; t < args.taps; t += run)
+      offsets[t / run] = (args.ty[t] - reach.y_min) * in.row + (args.tx[t] - reach.x_min) * in.pixel + g * c;
+    Segments segments{offsets, args.taps / run, run * c};
+    for (int64_t p = 0; p < panel_count(o); ++p) {
+      Panel panel = panel_of(o, p);
+      Finish finish[kPanelVectors];
+      Epilogue epilogue = args.epilogue;
+      if (epilogue.bias) epilogue.bias += g * o;
+      for (int64_t i = 0; i < panel.vectors; ++i)
+        finish[i] = finish_of(epilogue, panel.first + i * kLanes, o);
+      const float* u = args.u + args.taps * c * (g * round_up(o, kLanes) + panel.first);
+      for (int64_t q = 0; q < rows; ++q) {
+        int64_t row = (q_begin + q) * args.out_step + args.out_y - y.first;
+        put_row(args, panel, finish, segments, in.data + q * args.in_step * in.row, pixels, lda, u,
+                (row * y.width + args.out_x) * y.channels + g * o + panel.first);
+      }
+    }
+  }
+  if (args.epilogue.stream) stream_fence();
+}
+
+namespace {
+
+// The gradient of the weights is kept as [segment][O][columns rounded up]: a segment is a row of taps where
+// their channels are one run of floats, else one tap.
+struct GradientLayout {
+  int64_t segments, columns, ld;
+  bool merged;
+};
+GradientLayout gradient_layout(const DirectGradient& args) {
+  bool merged = args.groups == 1 && args.dilation == 1;
+  int64_t columns = merged ? args.kw * args.x.channels : args.x.channels / args.groups;
+  return {merged ? args.kh : args.kh * args.kw, columns, round_up(columns, kLanes), merged};
+}
+
+}  // namespace
+
+int64_t direct_gradient_size(const DirectGradient& args) {
+  GradientLayout layout = gradient_layout(args);
+  return layout.segments * args.dy.channels * layout.ld;
+}
+
+int64_t direct_gradient_scratch(const DirectGradient& args, int64_t rows) {
+  int64_t in_rows = (rows - 1) * args.stride + (args.kh - 1) * args.dilation + 1;
+  int64_t in_columns = (args.dy.width - 1) * args.stride + (args.kw - 1) * args.dilation + 1;
+  return in_rows * in_columns * args.x.channels + kPanelVectors * kLanes;
+}
+
+void direct_gradient(const DirectGradient& args, int64_t q_begin, int64_t q_end, float* dw, float* scratch) {
+  GradientLayout layout = gradient_layout(args);
+  int64_t o_all = args.dy.channels, o = o_all / args.groups, c = args.x.channels / args.groups;
+  int64_t in_rows = (q_end - q_begin - 1) * args.stride + (args.kh - 1) * args.dilation + 1;
+  int64_t in_columns = (args.dy.width - 1) * args.stride + (args.kw - 1) * args.dilation + 1;
+  bool copy =
+      layout.columns % kLanes != 0 || c % kLanes != 0;  // whole vectors are read past the last channel
+  Window in = rectangle_at(args.x, q_begin * args.stride - args.padding, -args.padding, in_rows, in_columns,
+                           copy, scratch);
+  int64_t pixels = args.dy.width, rows = q_end - q_begin;
+  if (in_rows == rows && in_columns == pixels && in.row == pixels * in.pixel) pixels *= rows, rows = 1;
+  for (int64_t s = 0; s < layout.segments; ++s) {
+    int64_t ky = layout.merged ? s : s / args.kw, kx = layout.merged ? 0 : s % args.kw;
+    for (int64_t g = 0; g < args.groups; ++g) {
+      float* sum = dw + (s * o_all + g * o) * layout.ld;
+      const float* x = in.data + ky * args.dilation * in.row + kx * args.dilation * in.pixel + g * c;
+      const float* dy = args.dy.data + q_begin * args.dy.width * o_all + g * o;
+      for (int64_t q = 0; q < rows; ++q)
+        outer_product(o, layout.columns, pixels, dy + q * pixels * o_all, o_all, x + q * args.stride * in.row,
+                      args.stride * in.pixel, sum, layout.ld);
+    }
+  }
+}
+
+void direct_gradient_finish(const DirectGradient& args, const float* sums, float* dw) {
+  GradientLayout layout = gradient_layout(args);
+  for (int64_t o = 0; o < args.dy.channels; ++o) {
+    for (int64_t s = 0; s < layout.segments; ++s) {
+      const float* from = sums + (s * args.dy.channels + o) * layout.ld;
+      for (int64_t k = 0; k < layout.columns; ++k) *dw++ = from[k];
+    }
+  }
+}
+
+void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* a, float slope, float* dz,
+                         float* sum) {
+  int64_t whole = o / kLanes * kLanes;
+  for (int64_t p = 0; p < pixels; ++p) {
+    const float* d = dy + p * o;
+    for (int64_t k = 0; k < whole; k += kLanes) {
+      V v = load<kLanes>(d + k);
+      if (a) {
+        V sign = load<kLanes>(a + p * o + k);
+        v = sign > 0.0f ? v : v * slope;
+      }
+      if (dz) store<kLanes>(dz + p * o + k, v);
+      if (sum) store<kLanes>(sum + k, load<kLanes>(sum + k) + v);
+    }
+    for (int64_t k = whole; k < o; ++k) {
+      float v = a && !(a[p * o + k] > 0) ? d[k] * slope : d[k];
+      if (dz) dz[p * o + k] = v;
+      if (sum) sum[k] += v;
+    }
+  }
+}
+
+}  // namespace dgp::DGP_ISA
