@@ -1,0 +1,177 @@
+#include "train/config.h"
+
+#include <algorithm>
+
+#include "tensor/file.h"
+#include "train/yaml_fields.h"
+
+namespace dgp {
+namespace {
+
+template <class V>
+void degrade_fields(V& v, DegradeConfig& c) {
+  v.choice("type", c.type, {"bicubic", "real"});
+  v.section("blur", [&](auto& s) {
+    s.value("probability", c.blur.probability, 0, 1);
+    s.value("anisotropic", c.blur.anisotropic, 0, 1);
+    s.pair("sigma", c.blur.sigma, 0.05, 8);
+  });
+  v.section("resize", [&](auto& s) {
+    s.value("bicubic", c.resize.bicubic, 0, 1e6);
+    s.value("bilinear", c.resize.bilinear, 0, 1e6);
+    s.value("area", c.resize.area, 0, 1e6);
+    if (c.resize.bicubic + c.resize.bilinear + c.resize.area <= 0) s.wrong("bicubic", "all frequencies are 0");
+  });
+  v.section("noise", [&](auto& s) {
+    s.value("probability", c.noise.probability, 0, 1);
+    s.value("poisson", c.noise.poisson, 0, 1);
+    s.value("grey", c.noise.grey, 0, 1);
+    s.pair("sigma", c.noise.sigma, 0, 100);
+    s.pair("scale", c.noise.scale, 0, 20);
+  });
+  v.section("jpeg", [&](auto& s) {
+    s.value("probability", c.jpeg.probability, 0, 1);
+    s.value("subsample", c.jpeg.subsample, 0, 1);
+    s.pair("quality", c.jpeg.quality, 1, 100);
+  });
+}
+
+template <class V>
+void source_fields(V& v, SourceConfig& c) {
+  v.value("lr", c.lr);
+  v.value("hr", c.hr);
+  v.value("lr_pattern", c.lr_pattern);
+  v.value("hr_pattern", c.hr_pattern);
+  v.values("only", c.only);
+  v.values("skip", c.skip);
+  v.value("weight", c.weight, 0, 1e9);
+  v.values("sizes", c.sizes, 0.1, 1);
+  v.section("degrade", [&](auto& s) { degrade_fields(s, c.degrade); });
+  if (c.hr.empty()) v.wrong("hr", "expects a folder of high-resolution pictures");
+  for (auto [key, pattern] : {std::pair{"lr_pattern", &c.lr_pattern}, {"hr_pattern", &c.hr_pattern}})
+    if (!pattern->empty() && std::count(pattern->begin(), pattern->end(), '*') != 1)
+      v.wrong(key, "expects one '*', got \"", *pattern, "\"");
+  if (c.sizes.empty()) v.wrong("sizes", "expects at least one number");
+}
+
+template <class V>
+void model_fields(V& v, TrainConfig& c) {
+  v.section("model", [&](auto& s) {
+    auto& m = c.model;
+    s.choice("preset", m.preset, {"tiny", "small", "base", "large", ""});
+    if (s.reading && !m.preset.empty()) {
+      m.channels = m.preset == "tiny" ? 16 : m.preset == "small" ? 32 : m.preset == "base" ? 48 : 64;
+      m.blocks = m.preset == "tiny" ? 2 : m.preset == "small" ? 4 : m.preset == "base" ? 6 : 12;
+    }
+    s.value("scale", m.scale, 1, 8);
+    s.value("channels", m.channels, 1, 1024);
+    s.value("blocks", m.blocks, 0, 200);
+    s.value("kernel", m.kernel, 1, 15);
+    s.value("unshuffle", m.unshuffle, 1, 8);
+    s.value("init", m.init);
+    if (m.kernel % 2 == 0) s.wrong("kernel", "expects an odd number, got ", m.kernel);
+  });
+}
+
+template <class V>
+void learning_fields(V& v, TrainConfig& c) {
+  v.section("optimizer", [&](auto& s) {
+    s.choice("type", c.optimizer.type, {"adam", "adamw"});
+    s.value("lr", c.optimizer.lr, 0, 10);
+    s.pair("betas", c.optimizer.betas, 0, 0.999999, false);
+    s.value("eps", c.optimizer.eps, 1e-20, 1);
+    s.value("weight_decay", c.optimizer.weight_decay, 0, 10);
+  });
+  v.section("schedule", [&](auto& s) {
+    s.choice("type", c.schedule.type, {"cosine", "multistep", "constant"});
+    s.value("warmup", c.schedule.warmup, 0, 1'000'000'000);
+    s.values("milestones", c.schedule.milestones, 0, 1'000'000'000);
+    s.value("gamma", c.schedule.gamma, 0, 1);
+    s.value("min_lr", c.schedule.min_lr, 0, 10);
+  });
+  v.section("loss", [&](auto& s) {
+    s.value("l1", c.loss.l1, 0, 1e6);
+    s.value("charbonnier", c.loss.charbonnier, 0, 1e6);
+    s.value("mse", c.loss.mse, 0, 1e6);
+    s.value("ssim", c.loss.ssim, 0, 1e6);
+  });
+  if (c.loss.l1 + c.loss.charbonnier + c.loss.mse + c.loss.ssim == 0) c.loss.l1 = 1;
+  v.value("ema", c.ema, 0, 0.9999999);
+  v.value("clip", c.clip, 0, 1e9);
+  v.value("accumulate", c.accumulate, 1, 4096);
+}
+
+template <class V>
+void fields(V& v, TrainConfig& c) {
+  v.value("name", c.name);
+  v.value("out", c.out);
+  v.value("seed", c.seed, 0, int64_t{1} << 53);
+  v.value("iterations", c.iterations, 1, 1'000'000'000);
+  v.value("threads", c.threads, 0, 1024);
+  model_fields(v, c);
+  v.section("data", [&](auto& s) {
+    s.sections("train", c.data.train, [](auto& item, SourceConfig& source) { source_fields(item, source); });
+    s.value("patch", c.data.patch, 4, 4096);
+    s.value("batch", c.data.batch, 1, 4096);
+    s.value("workers", c.data.workers, 1, 64);
+    s.value("cache", c.data.cache, 1, 1 << 24);
+    s.value("augment", c.data.augment);
+    if (c.data.train.empty()) s.wrong("train", "expects at least one root of pictures");
+  });
+  learning_fields(v, c);
+  v.section("validate", [&](auto& s) {
+    s.value("every", c.validate.every, 1, 1'000'000'000);
+    s.sections("data", c.validate.data, [](auto& item, SourceConfig& source) { source_fields(item, source); });
+    s.value("border", c.validate.border, 0, 256);
+    s.value("images", c.validate.images, 0, 64);
+    s.value("crop", c.validate.crop, 0, 1 << 16);
+    s.choice("best", c.validate.best, {"psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb"});
+  });
+  v.section("checkpoint", [&](auto& s) { s.value("every", c.checkpoint.every, 1, 1'000'000'000); });
+  v.section("log", [&](auto& s) { s.value("every", c.log.every, 1, 1'000'000'000); });
+  if (c.name.empty() || c.name.find('/') != std::string::npos) v.wrong("name", "expects a name without '/'");
+}
+
+}  // namespace
+
+TrainConfig parse_config(const std::string& yaml, const std::string& name,
+                         const std::vector<std::string>& overrides) {
+  ConfigSource source{name, {}};
+  try {
+    YAML::Node root = YAML::Load(yaml);
+    if (root.IsNull()) root = YAML::Node(YAML::NodeType::Map);
+    for (const std::string& text : overrides) apply_override(root, text, source);
+    TrainConfig config;
+    FieldReader reader(source, root, "");
+    fields(reader, config);
+    reader.finish();
+    return config;
+  } catch (const YAML::Exception& e) {
+    fail(ErrorCode::invalid, name, ":", e.mark.line + 1, ": ", e.msg);
+  }
+}
+
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  return parse_config(read_file(path, 1 << 20), path, overrides);
+}
+
+std::string to_yaml(const TrainConfig& config) {
+  TrainConfig copy = config;
+  YAML::Node root(YAML::NodeType::Map);
+  FieldWriter writer(root);
+  fields(writer, copy);
+  YAML::Emitter text;
+  text << root;
+  return std::string(text.c_str()) + "\n";
+}
+
+uint32_t config_hash(const TrainConfig& config) {
+  TrainConfig core = config, defaults;
+  core.name = defaults.name, core.out.clear(), core.threads = 0;
+  core.data.workers = 1, core.data.cache = defaults.data.cache;
+  core.validate = defaults.validate, core.checkpoint = defaults.checkpoint, core.log = defaults.log;
+  std::string text = to_yaml(core);
+  return crc32(text.data(), text.size());
+}
+
+}  // namespace dgp

@@ -1,0 +1,99 @@
+// The configuration of a training run, read from YAML. Every key has a type and a range; an unknown key, a
+// wrong type or a value out of range is an error that names the file, the line and the nearest known key.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dgp {
+
+using Range = std::array<double, 2>;  // [low, high]: a number drawn uniformly between them
+
+// How low-resolution patches are made from high-resolution ones (train/degrade.h).
+struct DegradeConfig {
+  std::string type = "bicubic";  // bicubic: MATLAB's imresize; real: blur, shrink, noise, JPEG
+  struct {
+    double probability = 0.8, anisotropic = 0.5;
+    Range sigma = {0.2, 1.5};  // of the Gaussian, in HR pixels
+  } blur;
+  struct {
+    double bicubic = 1, bilinear = 1, area = 1;  // relative frequencies
+  } resize;
+  struct {
+    double probability = 0.8, poisson = 0.3, grey = 0.4;  // shares: of noisy, of those Poisson, of those grey
+    Range sigma = {1, 12};                                // Gaussian, of 255
+    Range scale = {0.2, 1.5};                             // Poisson, relative to one electron a grey level
+  } noise;
+  struct {
+    double probability = 0.8, subsample = 0.7;
+    Range quality = {50, 95};
+  } jpeg;
+};
+
+// One root of pictures: pairs (lr and hr) or high-resolution pictures alone (hr), degraded on the fly.
+struct SourceConfig {
+  std::string lr, hr;                   // folders
+  std::string lr_pattern, hr_pattern;   // file names with one '*', "*_LR.png"; empty: every image
+  std::vector<std::string> only, skip;  // what '*' stands for: names to take, names to leave
+  double weight = 1;                    // how often a picture is drawn, relative to those of other roots
+  std::vector<double> sizes = {1};      // high-resolution pictures alone: also use copies shrunk by these
+  DegradeConfig degrade;
+};
+
+struct TrainConfig {
+  std::string name = "run";
+  std::string out;  // run folder; empty: runs/<name>
+  int64_t seed = 1, iterations = 100000, threads = 0;
+  struct {
+    std::string preset, init;  // init: a safetensors file of training form to start from
+    int64_t scale = 4, channels = 32, blocks = 4, kernel = 3, unshuffle = 1;
+  } model;
+  struct {
+    std::vector<SourceConfig> train;
+    int64_t patch = 48, batch = 16, workers = 1, cache = 4096;  // patch: LR pixels; cache: MiB of decoded pixels
+    bool augment = true;
+  } data;
+  struct {
+    std::string type = "adam";
+    double lr = 3e-4, eps = 1e-8, weight_decay = 0;
+    std::array<double, 2> betas = {0.9, 0.99};
+  } optimizer;
+  struct {
+    std::string type = "cosine";
+    int64_t warmup = 0;
+    std::vector<int64_t> milestones;
+    double gamma = 0.5, min_lr = 1e-7;
+  } schedule;
+  struct {
+    double l1 = 0, charbonnier = 0, mse = 0, ssim = 0;  // weights; l1 is 1 when none is given
+  } loss;
+  double ema = 0.999, clip = 0;  // clip: largest gradient norm, 0: none
+  int64_t accumulate = 1;
+  struct {
+    int64_t every = 1000, border = 0, images = 4, crop = 0;  // crop: centre square of LR pixels, 0: whole
+    std::string best = "psnr_y";
+    std::vector<SourceConfig> data;
+  } validate;
+  struct {
+    int64_t every = 500;
+  } checkpoint;
+  struct {
+    int64_t every = 50;
+  } log;
+
+  std::string folder() const { return out.empty() ? "runs/" + name : out; }
+};
+
+// `overrides` are "key.path=value" texts that replace or add keys, list items by number: data.train.0.hr=DIR.
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides = {});
+TrainConfig parse_config(const std::string& yaml, const std::string& name,
+                         const std::vector<std::string>& overrides = {});
+
+std::string to_yaml(const TrainConfig& config);  // every key, defaults too
+
+// A fingerprint of what decides the weights: two runs that share it and the iteration share their bits.
+uint32_t config_hash(const TrainConfig& config);
+
+}  // namespace dgp

@@ -1,0 +1,103 @@
+#include "train/run_folder.h"
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "tensor/file.h"
+#include "train/checkpoint.h"
+
+namespace dgp {
+namespace fs = std::filesystem;
+namespace {
+
+int open_or_fail(const std::string& path, int flags) {
+  int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  if (fd < 0) fail(ErrorCode::io, path, ": cannot open: ", std::strerror(errno));
+  return fd;
+}
+
+void append(int fd, const std::string& path, const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    ssize_t n = ::write(fd, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail(ErrorCode::io, path, ": cannot write: ", errno == ENOSPC ? "disk full" : std::strerror(errno));
+    done += static_cast<size_t>(n);
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.folder()) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail(ErrorCode::io, folder_, ": cannot create the folder: ", error.message());
+  lock_ = open_or_fail(path(".lock"), O_RDWR | O_CREAT);
+  try {
+    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+      char owner[32] = {};
+      if (::pread(lock_, owner, sizeof owner - 1, 0) < 0) owner[0] = 0;
+      fail(ErrorCode::locked, folder_, ": another process", *owner ? " (number " : "", std::strtok(owner, "\n") ?: "",
+           *owner ? ")" : "", " is training here; choose another folder with --set out=DIR");
+    }
+    if (!resume && !list_checkpoints(checkpoints()).empty())
+      fail(ErrorCode::invalid, folder_, " already holds a run; go on with --resume, or choose another folder with --set out=DIR");
+    std::string pid = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(lock_, 0) != 0 || ::pwrite(lock_, pid.data(), pid.size(), 0) < 0)
+      fail(ErrorCode::io, path(".lock"), ": cannot write: ", std::strerror(errno));
+    fs::create_directories(checkpoints(), error);
+    fs::create_directories(path("val"), error);
+    if (error) fail(ErrorCode::io, folder_, ": cannot create folders: ", error.message());
+    write_file(path("config.yml"), to_yaml(config));
+    const int fresh = resume ? 0 : O_TRUNC;
+    log_ = open_or_fail(path("log.txt"), O_WRONLY | O_CREAT | O_APPEND | fresh);
+    metrics_ = open_or_fail(path("metrics.jsonl"), O_WRONLY | O_CREAT | O_APPEND | fresh);
+  } catch (...) {
+    ::close(lock_);
+    if (log_ >= 0) ::close(log_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  ::close(metrics_);
+  ::close(log_);
+  ::close(lock_);
+}
+
+void RunFolder::log(const std::string& line) {
+  char stamp[32];
+  std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S  ", ::localtime_r(&now, &parts));
+  append(log_, path("log.txt"), stamp + line + "\n");
+}
+
+void RunFolder::metrics(const std::string& json) { append(metrics_, path("metrics.jsonl"), json + "\n"); }
+
+void RunFolder::rewind(int64_t iteration, bool validation_due) {
+  const std::string name = path("metrics.jsonl");
+  std::istringstream lines(read_file(name));
+  std::string kept, line;
+  while (std::getline(lines, line)) {
+    if (lines.eof()) break;  // no newline at its end: cut short
+    auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("iteration") || !json["iteration"].is_number_integer()) continue;
+    const int64_t at = json["iteration"];
+    if (at > iteration || (at == iteration && validation_due && json.contains("validation"))) continue;
+    kept += line + "\n";
+  }
+  ::close(metrics_);
+  metrics_ = -1;
+  write_file(name, kept);
+  metrics_ = open_or_fail(name, O_WRONLY | O_APPEND);
+}
+
+}  // namespace dgp

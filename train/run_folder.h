@@ -1,0 +1,35 @@
+// A run's folder: one process owns it (flock), config.yml, log.txt, metrics.jsonl, checkpoints/, val/,
+// best.safetensors, last.safetensors, report.html.
+#pragma once
+
+#include <string>
+
+#include "train/config.h"
+
+namespace dgp {
+
+class RunFolder {
+ public:
+  // Creates the folder and locks it; throws Error(locked) when another process holds it, Error(invalid) when
+  // it already holds checkpoints and `resume` is false.
+  RunFolder(const TrainConfig& config, bool resume);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string checkpoints() const { return path("checkpoints"); }
+
+  void log(const std::string& line);      // with the time, to log.txt
+  void metrics(const std::string& json);  // one line to metrics.jsonl
+
+  // Drops lines of metrics.jsonl that the iterations to come will write again: those after `iteration`,
+  // validations at it too when it is due, and a line cut short.
+  void rewind(int64_t iteration, bool validation_due);
+
+ private:
+  std::string folder_;
+  int lock_ = -1, log_ = -1, metrics_ = -1;
+};
+
+}  // namespace dgp

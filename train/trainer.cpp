@@ -1,0 +1,291 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "models/state.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "tensor/parallel.h"
+#include "train/checkpoint.h"
+#include "train/optimizer.h"
+#include "train/report.h"
+#include "train/run_folder.h"
+#include "train/schedule.h"
+#include "train/validate.h"
+
+namespace dgp {
+namespace {
+
+constexpr int64_t kMostSkippedInRow = 10;
+constexpr int kMostFailedSaves = 3;
+constexpr double kLargestNorm = 1e18;  // squares of larger gradients overflow Adam's second moment
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+Var total_loss(const TrainConfig& config, const Var& output, const Var& target) {
+  Var sum;
+  auto add_term = [&](double weight, auto&& term) {
+    if (weight == 0) return;
+    Var value = weight == 1 ? term() : mul(term(), weight);
+    sum = sum.defined() ? add(sum, value) : value;
+  };
+  add_term(config.loss.l1, [&] { return l1_loss(output, target); });
+  add_term(config.loss.charbonnier, [&] { return charbonnier_loss(output, target); });
+  add_term(config.loss.mse, [&] { return mse_loss(output, target); });
+  add_term(config.loss.ssim, [&] { return ssim_loss(output, target); });
+  return sum;
+}
+
+DGPNet make_network(const TrainConfig& config) {
+  const auto& m = config.model;
+  DGPNet net({m.scale, m.channels, m.blocks, m.kernel, m.unshuffle}, Rng(static_cast<uint64_t>(config.seed)));
+  if (!m.init.empty()) load_state_dict(net, read_safetensors(m.init), m.init);
+  return net;
+}
+
+AdamOptions adam_options(const TrainConfig& config) {
+  const auto& o = config.optimizer;
+  return {o.betas[0], o.betas[1], o.eps, o.weight_decay, o.type == "adamw"};
+}
+
+class Trainer {
+ public:
+  Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume);
+  TrainResult run();
+
+ private:
+  void tell(const std::string& text);
+  void begin(bool resume);
+  double gradients(double& loss);  // of one step's batches; returns their norm
+  void step();
+  void account(double loss, double norm, double lr, bool skipped);
+  Progress progress(double lr) const;
+  void validate();
+  void save();
+  void save_or_tell();
+  bool stopped() const { return hooks_.stop && *hooks_.stop; }
+
+  TrainConfig config_;
+  TrainHooks hooks_;
+  RunFolder folder_;
+  DGPNet net_, average_;
+  Adam adam_;
+  Ema ema_;
+  Dataset data_;
+  Validator validator_;
+  Counters at_;
+  std::unique_ptr<Loader> loader_;
+  Clock::time_point start_ = Clock::now(), window_start_ = start_;
+  double seconds_before_ = 0, window_waited_ = 0;
+  double shown_rate_ = 0, shown_waiting_ = 0, last_loss_ = 0;  // of the last whole window of the log
+  int64_t since_window_ = 0;
+  int failed_saves_ = 0;
+  int64_t saved_at_ = -1;
+};
+
+Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume)
+    : config_(config), hooks_(hooks), folder_(config, resume), net_(make_network(config)),
+      average_(make_network(config)), adam_(parameters(net_), adam_options(config)),
+      ema_(parameters(net_), parameters(average_), config.ema),
+      data_(config.data.train, config.model.scale, config.data.patch, config.data.cache << 20),
+      validator_(config, folder_.path("val")) {
+  begin(resume);
+}
+
+void Trainer::tell(const std::string& text) {
+  folder_.log(text);
+  if (hooks_.message) hooks_.message(text);
+}
+
+void Trainer::begin(bool resume) {
+  const uint32_t hash = config_hash(config_);
+  if (resume) {
+    auto found = load_newest(folder_.checkpoints(), net_, average_, adam_, [&](const std::string& m) { tell(m); });
+    if (found) {
+      at_ = *found;
+      saved_at_ = at_.iteration;
+      if (at_.config != hash)
+        tell("the configuration has changed since that checkpoint; the run goes on with the new one");
+    } else {
+      tell("no checkpoint to resume from; beginning");
+    }
+    folder_.rewind(at_.iteration, at_.validation_due);
+  }
+  at_.config = hash;
+  seconds_before_ = at_.seconds;
+  tell(std::to_string(data_.pictures().size()) + " training pictures, " + std::to_string(data_.bytes() >> 20) +
+       " MiB decoded; " + std::to_string(validator_.count()) + " validation pictures; " +
+       std::to_string(parameter_count(net_)) + " parameters; " + std::to_string(num_threads()) + " threads");
+  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
+  start_ = window_start_ = Clock::now();
+}
+
+TrainResult Trainer::run() {
+  if (at_.validation_due && validator_.count() > 0) validate();
+  while (at_.iteration < config_.iterations && !stopped()) {
+    step();
+    const bool last = at_.iteration == config_.iterations;
+    if (validator_.count() > 0 && (at_.iteration % config_.validate.every == 0 || last)) {
+      at_.validation_due = true;
+      validate();
+    }
+    if (at_.iteration % config_.checkpoint.every == 0 || last) save_or_tell();
+  }
+  if (saved_at_ != at_.iteration) save();
+  if (validator_.count() == 0) write_report(config_, config_.folder(), {}, "");
+  const bool interrupted = stopped() && (at_.iteration < config_.iterations || at_.validation_due);
+  if (interrupted) tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
+  return {at_.iteration, at_.skipped, at_.best, interrupted};
+}
+
+double Trainer::gradients(double& loss) {
+  loss = 0;
+  const double share = 1.0 / static_cast<double>(config_.accumulate);
+  for (int64_t i = 0; i < config_.accumulate; ++i) {
+    Batch batch = loader_->next();
+    if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
+    if (!std::isfinite(loss)) continue;  // the step is lost; only the order of batches matters now
+    Var result = total_loss(config_, net_(batch.lr, Form::folded), batch.hr);
+    loss += share * static_cast<double>(result.value().item<float>());
+    if (std::isfinite(loss)) backward(result, Tensor::full({}, share));
+  }
+  return std::isfinite(loss) ? adam_.grad_norm() : loss;
+}
+
+void Trainer::step() {
+  const double lr = learning_rate(config_, at_.iteration);
+  double loss = 0;
+  const double norm = gradients(loss);
+  const bool sound = std::isfinite(norm) && norm < kLargestNorm;
+  if (sound) {
+    adam_.step(lr, config_.clip > 0 && norm > config_.clip ? config_.clip / norm : 1);
+    at_.adam_steps = adam_.steps;
+    ema_.update(at_.adam_steps - 1);
+  }
+  adam_.clear_gradients();
+  ++at_.iteration;
+  account(loss, norm, lr, !sound);
+}
+
+void Trainer::account(double loss, double norm, double lr, bool skipped) {
+  if (skipped) {
+    ++at_.skipped;
+    ++at_.skipped_in_row;
+    tell("iteration " + std::to_string(at_.iteration) + ": loss or gradient is not finite; the step is skipped");
+    if (at_.skipped_in_row >= kMostSkippedInRow)
+      fail(ErrorCode::numeric, config_.folder(), ": ", kMostSkippedInRow, " steps in a row were not finite, up to iteration ",
+           at_.iteration, "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
+  } else {
+    at_.skipped_in_row = 0;
+    at_.window_loss += loss;
+    ++at_.window_steps;
+  }
+  ++since_window_;
+  at_.seconds = seconds_before_ + seconds_since(start_);
+  Progress now = progress(lr);
+  if (at_.iteration % config_.log.every == 0) {
+    now.logged = true;
+    nlohmann::ordered_json line = {{"iteration", at_.iteration}, {"lr", lr},
+                                   {"it_per_s", now.rate},       {"waiting", now.waiting},
+                                   {"skipped", at_.skipped},     {"seconds", at_.seconds}};
+    if (at_.window_steps > 0) line["loss"] = now.loss;
+    if (std::isfinite(norm)) line["grad_norm"] = norm;
+    folder_.metrics(line.dump());
+    folder_.log(to_text(now, config_.validate.best));
+    shown_rate_ = now.rate, shown_waiting_ = now.waiting, last_loss_ = now.loss;
+    at_.window_loss = 0, at_.window_steps = 0, since_window_ = 0;
+    window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
+  }
+  if (hooks_.progress) hooks_.progress(now);
+}
+
+Progress Trainer::progress(double lr) const {
+  Progress p;
+  p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
+  p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
+  const double seconds = std::max(1e-9, seconds_since(window_start_));
+  p.rate = static_cast<double>(since_window_) / seconds;
+  p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
+  if (seconds < 2 && shown_rate_ > 0) p.rate = shown_rate_, p.waiting = shown_waiting_;
+  p.best = at_.best, p.has_best = std::isfinite(at_.best);
+  p.seconds_left = static_cast<double>(config_.iterations - at_.iteration) / p.rate;
+  return p;
+}
+
+nlohmann::ordered_json to_json(const Quality& q) {
+  return {{"psnr_rgb", q.psnr_rgb}, {"psnr_y", q.psnr_y}, {"ssim_rgb", q.ssim_rgb}, {"ssim_y", q.ssim_y}};
+}
+
+void Trainer::validate() {
+  const auto before = Clock::now();
+  const auto found = validator_.run(average_, hooks_.stop);
+  if (!found) return;
+  const Quality &mean = found->mean, &base = found->baseline;
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const auto& row : found->rows)
+    rows.push_back({{"name", row.name}, {"output", to_json(row.output)}, {"baseline", to_json(row.baseline)}});
+  const double value = mean.by_name(config_.validate.best);
+  const bool better = value > at_.best;
+  if (better) {
+    save_model(folder_.path("best.safetensors"), average_);
+    at_.best = value, at_.best_iteration = at_.iteration;
+  }
+  at_.validation_due = false;
+  folder_.metrics(nlohmann::ordered_json{{"iteration", at_.iteration},
+                                         {"validation", {{"border", config_.validate.border}, {"mean", to_json(mean)},
+                                                         {"baseline", to_json(base)}, {"rows", rows}}},
+                                         {"best", at_.best}}.dump());
+  char text[256];
+  std::snprintf(text, sizeof text,
+                "iteration %lld: PSNR Y %.3f dB (%s %.3f), RGB %.3f (%.3f); SSIM Y %.4f (%.4f); border %lld; %.0f s%s",
+                static_cast<long long>(at_.iteration), mean.psnr_y, validator_.baseline_name().c_str(), base.psnr_y,
+                mean.psnr_rgb, base.psnr_rgb, mean.ssim_y, base.ssim_y, static_cast<long long>(config_.validate.border),
+                seconds_since(before), better ? "; the best so far" : "");
+  tell(text);
+  write_report(config_, config_.folder(), validator_.shown(), validator_.baseline_name());
+  window_start_ += Clock::now() - before;  // a validation's time is no part of the rate of training
+}
+
+void Trainer::save() {
+  at_.seconds = seconds_before_ + seconds_since(start_);
+  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), net_, average_, adam_, at_);
+  saved_at_ = at_.iteration;
+  save_model(folder_.path("last.safetensors"), average_);
+  const auto all = list_checkpoints(folder_.checkpoints());
+  std::error_code ignored;
+  for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);
+}
+
+void Trainer::save_or_tell() {
+  try {
+    save();
+    failed_saves_ = 0;
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::io || ++failed_saves_ >= kMostFailedSaves) throw;
+    if (hooks_.message) hooks_.message(std::string("checkpoint not saved, training goes on: ") + e.what());
+  }
+}
+
+}  // namespace
+
+std::string to_text(const Progress& p, const std::string& best_name) {
+  char text[256], best[64] = "";
+  if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
+  const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);
+  std::snprintf(text, sizeof text, "%lld/%lld  loss %.5f  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left",
+                static_cast<long long>(p.iteration), static_cast<long long>(p.iterations), p.loss, p.lr, p.rate,
+                100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
+  return text;
+}
+
+TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resume) {
+  if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
+  return Trainer(config, hooks, resume).run();
+}
+
+}  // namespace dgp

@@ -1,0 +1,42 @@
+// The training loop. Everything a program shows or decides goes through hooks: the library prints nothing and
+// handles no signals.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "train/config.h"
+#include "train/data.h"
+
+namespace dgp {
+
+struct Progress {
+  int64_t iteration = 0, iterations = 0;
+  double loss = 0;       // mean since the last line of the log
+  double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
+  double best = 0, seconds_left = 0;
+  bool has_best = false, logged = false;  // logged: this is a line of the log
+};
+std::string to_text(const Progress& progress, const std::string& best_name);
+
+struct TrainHooks {
+  std::function<void(const std::string&)> message;  // things to tell: resumed, validated, step skipped
+  std::function<void(const Progress&)> progress;    // after every iteration
+  std::function<void(int64_t iteration, Batch&)> on_batch;  // may change a batch before it is used
+  const std::atomic<bool>* stop = nullptr;                  // set it to save and return early
+};
+
+struct TrainResult {
+  int64_t iteration = 0, skipped = 0;
+  double best = 0;
+  bool interrupted = false;
+};
+
+// Trains until config.iterations or hooks.stop. The run folder then holds best.safetensors and
+// last.safetensors (averaged weights), checkpoints, logs and report.html. With `resume`, goes on from the
+// newest sound checkpoint to the same bits an uninterrupted run would reach, or begins when there is none.
+// Throws Error(numeric) after ten steps in a row that were not finite; the last checkpoint stays as it was.
+TrainResult train(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = false);
+
+}  // namespace dgp

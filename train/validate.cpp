@@ -1,0 +1,92 @@
+#include "train/validate.h"
+
+#include <algorithm>
+
+#include "image/image.h"
+#include "image/metrics.h"
+#include "image/resize.h"
+
+namespace dgp {
+namespace {
+
+constexpr int64_t kShownHeight = 300, kShownWidth = 400;  // of the crops written for people to look at
+
+Tensor centre(const Tensor& u8, int64_t height, int64_t width) {
+  const int64_t H = std::min(height, u8.dim(0)), W = std::min(width, u8.dim(1));
+  const int64_t top = (u8.dim(0) - H) / 2, left = (u8.dim(1) - W) / 2;
+  Tensor cut({H, W, 3}, DType::u8);
+  for (int64_t y = 0; y < H; ++y)
+    std::copy_n(u8.data<uint8_t>() + ((top + y) * u8.dim(1) + left) * 3, W * 3, cut.data<uint8_t>() + y * W * 3);
+  return cut;
+}
+
+void write_crop(const std::string& path, const Tensor& u8) {
+  write_image(path, {to_float(centre(u8, kShownHeight, kShownWidth)), 8});
+}
+
+Quality measure(const Tensor& a, const Tensor& b, int64_t border) {
+  return {psnr(a, b, border, false), psnr(a, b, border, true), ssim(a, b, border, false), ssim(a, b, border, true)};
+}
+
+void add(Quality& sum, const Quality& q, double weight) {
+  sum.psnr_rgb += q.psnr_rgb * weight, sum.psnr_y += q.psnr_y * weight;
+  sum.ssim_rgb += q.ssim_rgb * weight, sum.ssim_y += q.ssim_y * weight;
+}
+
+}  // namespace
+
+double Quality::by_name(const std::string& name) const {
+  return name == "psnr_rgb" ? psnr_rgb : name == "psnr_y" ? psnr_y : name == "ssim_rgb" ? ssim_rgb : ssim_y;
+}
+
+Validator::Validator(const TrainConfig& config, const std::string& folder)
+    : scale_(config.model.scale), border_(config.validate.border),
+      images_(static_cast<size_t>(config.validate.images)), folder_(folder) {
+  if (config.validate.data.empty()) return;
+  const int64_t least = std::max<int64_t>(8, (2 * border_ + 11 + scale_ - 1) / scale_);
+  Dataset data(config.validate.data, scale_, least, config.data.cache << 20);
+  for (size_t i = 0; i < data.pictures().size(); ++i) {
+    auto [lr, hr] = data.whole(i);
+    if (const int64_t crop = config.validate.crop; crop > 0) {
+      // Cut on both sides alike, so that the two stay aligned.
+      const int64_t h = std::min(crop, lr.dim(0)), w = std::min(crop, lr.dim(1));
+      const int64_t H = lr.dim(0) - (lr.dim(0) - h) / 2 * 2, W = lr.dim(1) - (lr.dim(1) - w) / 2 * 2;
+      lr = centre(lr, H, W);
+      hr = centre(hr, H * scale_, W * scale_);
+    }
+    names_.push_back(data.pictures()[i].name);
+    enlarged_.push_back(scale_ == 1 ? lr : to_u8(imresize(to_float(lr), static_cast<double>(scale_))));
+    baseline_.push_back(measure(enlarged_.back(), hr, border_));
+    if (i < images_) {
+      write_crop(folder_ + "/" + names_[i] + "_input.png", enlarged_.back());
+      write_crop(folder_ + "/" + names_[i] + "_hr.png", hr);
+    } else {
+      enlarged_.back() = {};
+    }
+    lr_.push_back(lr);
+    hr_.push_back(hr);
+  }
+}
+
+std::vector<std::string> Validator::shown() const {
+  return {names_.begin(), names_.begin() + static_cast<std::ptrdiff_t>(std::min(images_, names_.size()))};
+}
+
+std::optional<Validation> Validator::run(const DGPNet& net, const std::atomic<bool>* stop) const {
+  NoGrad inference;
+  Validation result;
+  const double weight = 1.0 / static_cast<double>(lr_.size());
+  for (size_t i = 0; i < lr_.size(); ++i) {
+    if (stop && *stop) return {};
+    const Tensor x = to_float(lr_[i]);
+    const Tensor y = net(x.reshape({1, x.dim(0), x.dim(1), 3})).value();
+    const Tensor output = to_u8(y.reshape({y.dim(1), y.dim(2), 3}));
+    result.rows.push_back({names_[i], measure(output, hr_[i], border_), baseline_[i]});
+    add(result.mean, result.rows.back().output, weight);
+    add(result.baseline, baseline_[i], weight);
+    if (i < images_) write_crop(folder_ + "/" + names_[i] + "_output.png", output);
+  }
+  return result;
+}
+
+}  // namespace dgp
