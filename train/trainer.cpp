@@ -64,7 +64,7 @@ class Trainer {
   double gradients(double& loss);  // of one step's batches; returns their norm
   void step();
   void account(double loss, double norm, double lr, bool skipped);
-  Progress progress(double lr) const;
+  TrainProgress progress(double lr) const;
   void validate();
   void save();
   void save_or_tell();
@@ -140,7 +140,7 @@ TrainResult Trainer::run() {
   if (validator_.count() == 0) write_report(config_, config_.folder(), {}, "");
   const bool interrupted = stopped() && (at_.iteration < config_.iterations || at_.validation_due);
   if (interrupted) tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
-  return {at_.iteration, at_.skipped, at_.best, interrupted};
+  return {at_.iteration, at_.skipped, at_.best, interrupted, std::isfinite(at_.best)};
 }
 
 double Trainer::gradients(double& loss) {
@@ -187,7 +187,7 @@ void Trainer::account(double loss, double norm, double lr, bool skipped) {
   }
   ++since_window_;
   at_.seconds = seconds_before_ + seconds_since(start_);
-  Progress now = progress(lr);
+  TrainProgress now = progress(lr);
   if (at_.iteration % config_.log.every == 0) {
     now.logged = true;
     nlohmann::ordered_json line = {{"iteration", at_.iteration}, {"lr", lr},
@@ -204,8 +204,8 @@ void Trainer::account(double loss, double norm, double lr, bool skipped) {
   if (hooks_.progress) hooks_.progress(now);
 }
 
-Progress Trainer::progress(double lr) const {
-  Progress p;
+TrainProgress Trainer::progress(double lr) const {
+  TrainProgress p;
   p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
   p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
   const double seconds = std::max(1e-9, seconds_since(window_start_));
@@ -273,7 +273,7 @@ void Trainer::save_or_tell() {
 
 }  // namespace
 
-std::string to_text(const Progress& p, const std::string& best_name) {
+std::string to_text(const TrainProgress& p, const std::string& best_name) {
   char text[256], best[64] = "";
   if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
   const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);

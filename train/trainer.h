@@ -11,18 +11,18 @@
 
 namespace dgp {
 
-struct Progress {
+struct TrainProgress {
   int64_t iteration = 0, iterations = 0;
   double loss = 0;       // mean since the last line of the log
   double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
   double best = 0, seconds_left = 0;
   bool has_best = false, logged = false;  // logged: this is a line of the log
 };
-std::string to_text(const Progress& progress, const std::string& best_name);
+std::string to_text(const TrainProgress& progress, const std::string& best_name);
 
 struct TrainHooks {
   std::function<void(const std::string&)> message;  // things to tell: resumed, validated, step skipped
-  std::function<void(const Progress&)> progress;    // after every iteration
+  std::function<void(const TrainProgress&)> progress;    // after every iteration
   std::function<void(int64_t iteration, Batch&)> on_batch;  // may change a batch before it is used
   const std::atomic<bool>* stop = nullptr;                  // set it to save and return early
 };
@@ -30,7 +30,7 @@ struct TrainHooks {
 struct TrainResult {
   int64_t iteration = 0, skipped = 0;
   double best = 0;
-  bool interrupted = false;
+  bool interrupted = false, has_best = false;
 };
 
 // Trains until config.iterations or hooks.stop. The run folder then holds best.safetensors and

@@ -1,0 +1,82 @@
+// dgp train: a training run from a YAML configuration.
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "train/trainer.h"
+
+namespace dgp {
+namespace {
+
+struct TrainOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool resume = false, quiet = false;
+};
+
+// On a terminal one line that is written over; in a pipe a line for each line of the log.
+class Console {
+ public:
+  Console(bool quiet, std::string best) : quiet_(quiet), best_(std::move(best)) {}
+
+  void message(const std::string& text) {
+    if (quiet_) return;
+    clear();
+    std::cout << text << std::endl;
+  }
+  void progress(const TrainProgress& p) {
+    if (quiet_) return;
+    if (!terminal_) {
+      if (p.logged) std::cout << to_text(p, best_) << std::endl;
+      return;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(200) && p.iteration < p.iterations) return;
+    last_ = now;
+    std::cout << "\r\033[K" << to_text(p, best_) << std::flush;
+    open_ = true;
+  }
+  void clear() {
+    if (open_) std::cout << "\r\033[K";
+    open_ = false;
+  }
+
+ private:
+  bool quiet_, terminal_ = is_terminal(STDOUT_FILENO), open_ = false;
+  std::string best_;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+void run_train(const TrainOptions& options) {
+  const TrainConfig config = load_config(options.config, options.overrides);
+  Console console(options.quiet, config.validate.best);
+  TrainHooks hooks;
+  hooks.message = [&](const std::string& text) { console.message(text); };
+  hooks.progress = [&](const TrainProgress& p) { console.progress(p); };
+  hooks.stop = &stop_flag();
+  const TrainResult result = train(config, hooks, options.resume);
+  console.clear();
+  if (result.interrupted) throw Exit{stop_exit_code()};
+  console.message("finished: " + config.folder() + "/report.html, " + config.folder() +
+                  (result.has_best ? "/best.safetensors" : "/last.safetensors"));
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = add_command(app, "train", "train a network from a YAML configuration",
+                                  "dgp train configs/classic-x4.yml --set data.train.0.hr=photos");
+  command->add_option("CONFIG", options->config, "configuration file")->required();
+  command->add_option("--set", options->overrides, "key=value: replaces a key of the configuration")
+      ->allow_extra_args(false)
+      ->expected(1)
+      ->take_all();
+  command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint");
+  command->add_flag("-q,--quiet", options->quiet, "print nothing but errors");
+  command->callback([options] { run_train(*options); });
+}
+
+}  // namespace dgp
