@@ -94,8 +94,8 @@ SafeTensors part(const SafeTensors& file, const std::string& prefix) {
   return result;
 }
 
-void check_moments(const SafeTensors& file, const std::vector<std::string>& names, const std::vector<Tensor>& into,
-                   const std::string& path, std::vector<Tensor>& found) {
+void check_moments(const SafeTensors& file, const std::vector<std::string>& names,
+                   const std::vector<Tensor>& into, const std::string& path, std::vector<Tensor>& found) {
   std::map<std::string, Tensor> by_name(file.tensors.begin(), file.tensors.end());
   for (size_t i = 0; i < names.size(); ++i) {
     auto at = by_name.find(names[i]);
@@ -107,7 +107,8 @@ void check_moments(const SafeTensors& file, const std::vector<std::string>& name
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam, const Counters& counters) {
+void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam,
+                     const Counters& counters) {
   SafeTensors file;
   SafeTensors model = state_dict(net);
   file.metadata = model.metadata;

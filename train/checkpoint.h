@@ -23,12 +23,13 @@ struct Counters {
   int64_t best_iteration = 0;
   double window_loss = 0;  // sum of losses since the last line of the log, and how many
   int64_t window_steps = 0;
-  double seconds = 0;  // of training so far
+  double seconds = 0;   // of training so far
   uint32_t config = 0;  // config_hash
 };
 
 // Throws Error(numeric) rather than write a value that is not finite. The file appears whole or not at all.
-void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam, const Counters& counters);
+void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam,
+                     const Counters& counters);
 
 // Throws Error(bad_file) when the file is damaged or of another network; nothing is changed then.
 Counters load_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, Adam& adam);

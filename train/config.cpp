@@ -20,7 +20,8 @@ void degrade_fields(V& v, DegradeConfig& c) {
     s.value("bicubic", c.resize.bicubic, 0, 1e6);
     s.value("bilinear", c.resize.bilinear, 0, 1e6);
     s.value("area", c.resize.area, 0, 1e6);
-    if (c.resize.bicubic + c.resize.bilinear + c.resize.area <= 0) s.wrong("bicubic", "all frequencies are 0");
+    if (c.resize.bicubic + c.resize.bilinear + c.resize.area <= 0)
+      s.wrong("bicubic", "all frequencies are 0");
   });
   v.section("noise", [&](auto& s) {
     s.value("probability", c.noise.probability, 0, 1);
@@ -121,7 +122,8 @@ void fields(V& v, TrainConfig& c) {
   learning_fields(v, c);
   v.section("validate", [&](auto& s) {
     s.value("every", c.validate.every, 1, 1'000'000'000);
-    s.sections("data", c.validate.data, [](auto& item, SourceConfig& source) { source_fields(item, source); });
+    s.sections("data", c.validate.data,
+               [](auto& item, SourceConfig& source) { source_fields(item, source); });
     s.value("border", c.validate.border, 0, 256);
     s.value("images", c.validate.images, 0, 64);
     s.value("crop", c.validate.crop, 0, 1 << 16);

@@ -52,7 +52,8 @@ struct TrainConfig {
   } model;
   struct {
     std::vector<SourceConfig> train;
-    int64_t patch = 48, batch = 16, workers = 1, cache = 4096;  // patch: LR pixels; cache: MiB of decoded pixels
+    int64_t patch = 48, batch = 16, workers = 1,
+            cache = 4096;  // patch: LR pixels; cache: MiB of decoded pixels
     bool augment = true;
   } data;
   struct {

@@ -21,7 +21,8 @@ bool match(const std::string& pattern, const std::string& name, std::string& sta
   }
   size_t at = pattern.find('*');
   std::string before = pattern.substr(0, at), after = pattern.substr(at + 1);
-  if (name.size() < before.size() + after.size() || !name.starts_with(before) || !name.ends_with(after)) return false;
+  if (name.size() < before.size() + after.size() || !name.starts_with(before) || !name.ends_with(after))
+    return false;
   star = name.substr(before.size(), name.size() - before.size() - after.size());
   return is_image_name(name);
 }
@@ -101,8 +102,9 @@ std::vector<PicturePaths> find_pictures(const SourceConfig& source) {
   for (const std::string& name : source.only)
     if (!hr.count(name)) problems.push_back(source.hr + ": no picture is called " + name);
   if (!problems.empty()) fail_list("pictures do not pair up:", problems);
-  if (found.empty()) fail(ErrorCode::bad_file, source.hr, ": no pictures",
-                          source.hr_pattern.empty() ? "" : " match " + source.hr_pattern);
+  if (found.empty())
+    fail(ErrorCode::bad_file, source.hr, ": no pictures",
+         source.hr_pattern.empty() ? "" : " match " + source.hr_pattern);
   return found;
 }
 
@@ -129,7 +131,8 @@ Dataset::Dataset(std::vector<SourceConfig> sources, int64_t scale, int64_t patch
   });
   if (!problems.empty()) fail_list("pictures that cannot be used:", problems);
   if (total > cache_bytes)
-    fail(ErrorCode::limit, "the pictures take more than ", cache_bytes >> 20, " MiB decoded; raise data.cache");
+    fail(ErrorCode::limit, "the pictures take more than ", cache_bytes >> 20,
+         " MiB decoded; raise data.cache");
   bytes_ = total;
   double sum = 0;
   for (auto& group : loaded)
@@ -142,11 +145,14 @@ Dataset::Dataset(std::vector<SourceConfig> sources, int64_t scale, int64_t patch
 
 void Dataset::load(const PicturePaths& paths, size_t source, std::vector<Picture>& into) const {
   Tensor hr = read_rgb8(paths.hr), lr;
-  const auto refuse = [&](const std::string& path, const auto&... why) { fail(ErrorCode::bad_file, path, ": ", why...); };
+  const auto refuse = [&](const std::string& path, const auto&... why) {
+    fail(ErrorCode::bad_file, path, ": ", why...);
+  };
   if (!paths.lr.empty()) {
     lr = read_rgb8(paths.lr);
     if (hr.dim(0) != lr.dim(0) * scale_ || hr.dim(1) != lr.dim(1) * scale_)
-      refuse(paths.lr, "is ", size_text(lr), ", but its partner is ", size_text(hr), ", not ", scale_, " times as large");
+      refuse(paths.lr, "is ", size_text(lr), ", but its partner is ", size_text(hr), ", not ", scale_,
+             " times as large");
   } else {
     hr = cut_to_multiple(hr, scale_);
   }

@@ -39,7 +39,8 @@ class Dataset {
   const std::vector<Picture>& pictures() const { return pictures_; }
   int64_t bytes() const { return bytes_; }
 
-  // One patch: lr [patch,patch,3] and hr [scale*patch,scale*patch,3] in [0, 1]; augment: flips, transposition.
+  // One patch: lr [patch,patch,3] and hr [scale*patch,scale*patch,3] in [0, 1]; augment: flips,
+  // transposition.
   void sample(Rng rng, bool augment, float* lr, float* hr) const;
 
   // A whole picture's LR and HR as bytes, as validation wants them; HR is cut to a multiple of the scale.
@@ -65,8 +66,8 @@ class Loader {
   Loader(const Dataset& data, const TrainConfig& config, int64_t first);
   ~Loader();
 
-  Batch next();                                            // in order; a worker's exception comes out here
-  double waited_seconds() const { return waited_; }        // by the trainer, in next(), so far
+  Batch next();                                      // in order; a worker's exception comes out here
+  double waited_seconds() const { return waited_; }  // by the trainer, in next(), so far
 
  private:
   void work();

@@ -40,7 +40,8 @@ Tensor shrink(const Tensor& x, int64_t s, const std::vector<float>& weights, int
   Tensor rows({H / s, W, C}), result({H / s, W / s, C});
   shrink_axis(x.data<float>(), H, W * C, s, weights, first, rows.data<float>());
   for (int64_t y = 0; y < H / s; ++y)
-    shrink_axis(rows.data<float>() + y * W * C, W, C, s, weights, first, result.data<float>() + y * (W / s) * C);
+    shrink_axis(rows.data<float>() + y * W * C, W, C, s, weights, first,
+                result.data<float>() + y * (W / s) * C);
   return result;
 }
 
@@ -87,8 +88,8 @@ void round_to_bytes(Tensor& x) {
 
 Tensor shrink_bicubic(const Tensor& hr, int64_t scale) {
   check_rank("shrink_bicubic", "hr", hr, 3);
-  check(scale >= 1 && hr.dim(0) % scale == 0 && hr.dim(1) % scale == 0, "shrink_bicubic: ",
-        to_string(hr.shape()), " is not divisible by ", scale);
+  check(scale >= 1 && hr.dim(0) % scale == 0 && hr.dim(1) % scale == 0,
+        "shrink_bicubic: ", to_string(hr.shape()), " is not divisible by ", scale);
   if (scale == 1) return hr;
   // The centre of output o lies at s*o + (s-1)/2; the kernel is s times as wide.
   const double s = static_cast<double>(scale), centre = (s - 1) / 2;
@@ -116,9 +117,10 @@ Tensor gaussian_blur(const Tensor& x, double sigma_x, double sigma_y, double ang
   std::vector<float> padded(static_cast<size_t>((H + 2 * radius) * PW * C));
   for (int64_t y = 0; y < H + 2 * radius; ++y)
     for (int64_t u = 0; u < PW; ++u)
-      std::copy_n(x.data<float>() + (std::clamp<int64_t>(y - radius, 0, H - 1) * W +
-                                     std::clamp<int64_t>(u - radius, 0, W - 1)) * C,
-                  C, padded.data() + (y * PW + u) * C);
+      std::copy_n(
+          x.data<float>() +
+              (std::clamp<int64_t>(y - radius, 0, H - 1) * W + std::clamp<int64_t>(u - radius, 0, W - 1)) * C,
+          C, padded.data() + (y * PW + u) * C);
   Tensor result = Tensor::zeros(x.shape());
   for (int64_t y = 0; y < H; ++y) {
     float* out = result.data<float>() + y * W * C;

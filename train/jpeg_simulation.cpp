@@ -30,7 +30,8 @@ struct Plane {
 std::array<float, 64> scaled_table(const std::array<int, 64>& base, int quality) {
   int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;  // libjpeg's jpeg_quality_scaling
   std::array<float, 64> table;
-  for (size_t i = 0; i < 64; ++i) table[i] = static_cast<float>(std::clamp((base[i] * scale + 50) / 100, 1, 255));
+  for (size_t i = 0; i < 64; ++i)
+    table[i] = static_cast<float>(std::clamp((base[i] * scale + 50) / 100, 1, 255));
   return table;
 }
 
@@ -85,7 +86,9 @@ Plane halve(Plane& full) {
   Plane half(full.height / 2, full.width / 2);
   for (int64_t y = 0; y < half.height; ++y)
     for (int64_t x = 0; x < half.width; ++x)
-      half(y, x) = (full(2 * y, 2 * x) + full(2 * y, 2 * x + 1) + full(2 * y + 1, 2 * x) + full(2 * y + 1, 2 * x + 1)) / 4;
+      half(y, x) = (full(2 * y, 2 * x) + full(2 * y, 2 * x + 1) + full(2 * y + 1, 2 * x) +
+                    full(2 * y + 1, 2 * x + 1)) /
+                   4;
   return half;
 }
 
@@ -106,7 +109,8 @@ Plane twice(Plane& half) {
 Tensor jpeg_round_trip(const Tensor& picture, int quality, bool subsample, int64_t top, int64_t left) {
   check_rank("jpeg_round_trip", "picture", picture, 3);
   check(picture.dim(2) == 3 && quality >= 1 && quality <= 100 && top >= 0 && left >= 0,
-        "jpeg_round_trip: expects [H,W,3] and a quality of 1 to 100, got ", to_string(picture.shape()), ", ", quality);
+        "jpeg_round_trip: expects [H,W,3] and a quality of 1 to 100, got ", to_string(picture.shape()), ", ",
+        quality);
   const int64_t height = picture.dim(0), width = picture.dim(1);
   const int64_t H = (height + top + 15) / 16 * 16, W = (width + left + 15) / 16 * 16;
   Plane luma(H, W), blue(H, W), red(H, W);
@@ -114,8 +118,10 @@ Tensor jpeg_round_trip(const Tensor& picture, int quality, bool subsample, int64
   for (int64_t y = 0; y < H; ++y)
     for (int64_t x = 0; x < W; ++x) {
       const float* s = p + (std::clamp<int64_t>(y - top, 0, height - 1) * width +
-                            std::clamp<int64_t>(x - left, 0, width - 1)) * 3;
-      float r = std::clamp(s[0], 0.f, 1.f) * 255, g = std::clamp(s[1], 0.f, 1.f) * 255, b = std::clamp(s[2], 0.f, 1.f) * 255;
+                            std::clamp<int64_t>(x - left, 0, width - 1)) *
+                               3;
+      float r = std::clamp(s[0], 0.f, 1.f) * 255, g = std::clamp(s[1], 0.f, 1.f) * 255,
+            b = std::clamp(s[2], 0.f, 1.f) * 255;
       luma(y, x) = 0.299f * r + 0.587f * g + 0.114f * b;
       blue(y, x) = 128 - 0.168736f * r - 0.331264f * g + 0.5f * b;
       red(y, x) = 128 + 0.5f * r - 0.418688f * g - 0.081312f * b;

@@ -70,7 +70,9 @@ void Adam::clear_gradients() {
 }
 
 Ema::Ema(std::vector<Var> parameters, std::vector<Var> averages, double decay)
-    : parameters_(std::move(parameters)), averages_(std::move(averages)), decay_(decay),
+    : parameters_(std::move(parameters)),
+      averages_(std::move(averages)),
+      decay_(decay),
       pieces_(cut_into_pieces(parameters_)) {
   check(parameters_.size() == averages_.size(), "Ema: as many averages as parameters");
   for (size_t i = 0; i < parameters_.size(); ++i)

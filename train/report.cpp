@@ -33,11 +33,16 @@ std::string number(double value, int digits = 4) {
 std::string escaped(const std::string& text) {
   std::string result;
   for (char c : text) {
-    if (c == '&') result += "&amp;";
-    else if (c == '<') result += "&lt;";
-    else if (c == '>') result += "&gt;";
-    else if (c == '"') result += "&quot;";
-    else result += c;
+    if (c == '&')
+      result += "&amp;";
+    else if (c == '<')
+      result += "&lt;";
+    else if (c == '>')
+      result += "&gt;";
+    else if (c == '"')
+      result += "&quot;";
+    else
+      result += c;
   }
   return result;
 }
@@ -47,7 +52,8 @@ std::string base64(const std::string& bytes) {
   std::string text;
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t word = 0;
-    for (size_t j = 0; j < 3; ++j) word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0);
+    for (size_t j = 0; j < 3; ++j)
+      word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0);
     for (int j = 3; j >= 0; --j) text += kDigits[word >> (6 * j) & 63];
   }
   for (size_t i = 0; i < (3 - bytes.size() % 3) % 3; ++i) text[text.size() - 1 - i] = '=';
@@ -78,7 +84,10 @@ std::vector<Point> smoothed(const std::vector<Point>& points) {  // a running me
 // Round numbers that cut [low, high] into about five.
 std::vector<double> ticks(double low, double high) {
   double raw = (high - low) / 5, unit = std::pow(10, std::floor(std::log10(raw)));
-  double step = raw / unit < 1.5 ? unit : raw / unit < 3.5 ? 2 * unit : raw / unit < 7.5 ? 5 * unit : 10 * unit;
+  double step = raw / unit < 1.5   ? unit
+                : raw / unit < 3.5 ? 2 * unit
+                : raw / unit < 7.5 ? 5 * unit
+                                   : 10 * unit;
   std::vector<double> result;
   for (double t = std::ceil(low / step) * step; t <= high + step * 1e-6; t += step)
     result.push_back(std::abs(t) < step * 1e-6 ? 0 : t);
@@ -99,15 +108,17 @@ std::string chart(const std::string& title, std::vector<Curve> curves, bool igno
   double pad = std::max((high - low) * 0.06, std::abs(high) * 1e-6 + 1e-12);
   low -= pad, high += pad;
   auto px = [&](double x) { return kLeft + x / last * (kWidth - kLeft - kRight); };
-  auto py = [&](double y) { return kTop + (high - std::clamp(y, low, high)) / (high - low) * (kHeight - kTop - kBottom); };
+  auto py = [&](double y) {
+    return kTop + (high - std::clamp(y, low, high)) / (high - low) * (kHeight - kTop - kBottom);
+  };
   std::ostringstream svg;
   svg << "<figure><figcaption>" << escaped(title);
   for (const Curve& c : curves)
     if (curves.size() > 1) svg << " <span class=\"key " << c.style << "\">" << escaped(c.name) << "</span>";
   svg << "</figcaption><svg viewBox=\"0 0 640 260\" role=\"img\" aria-label=\"" << escaped(title) << "\">";
   for (double t : ticks(low, high))
-    svg << "<line class=\"grid\" x1=\"62\" x2=\"628\" y1=\"" << py(t) << "\" y2=\"" << py(t) << "\"/><text x=\"56\" y=\""
-        << py(t) + 4 << "\" text-anchor=\"end\">" << number(t) << "</text>";
+    svg << "<line class=\"grid\" x1=\"62\" x2=\"628\" y1=\"" << py(t) << "\" y2=\"" << py(t)
+        << "\"/><text x=\"56\" y=\"" << py(t) + 4 << "\" text-anchor=\"end\">" << number(t) << "</text>";
   for (double t : ticks(0, last))
     svg << "<text x=\"" << px(t) << "\" y=\"252\" text-anchor=\"middle\">" << number(t, 7) << "</text>";
   for (const Curve& c : curves) {
@@ -138,7 +149,8 @@ History read_history(const std::string& path) {
         return v[who][what].is_number() ? v[who][what].get<double>() : 100.0;
       };
       h.psnr_y.push_back({x, psnr("mean", "psnr_y")}), h.base_y.push_back({x, psnr("baseline", "psnr_y")});
-      h.psnr_rgb.push_back({x, psnr("mean", "psnr_rgb")}), h.base_rgb.push_back({x, psnr("baseline", "psnr_rgb")});
+      h.psnr_rgb.push_back({x, psnr("mean", "psnr_rgb")}),
+          h.base_rgb.push_back({x, psnr("baseline", "psnr_rgb")});
       h.last_validation = j;
       continue;
     }
@@ -154,8 +166,10 @@ std::string table(const Json& validation, const std::string& baseline) {
   if (!validation.is_object()) return "";
   const Json& v = validation["validation"];
   std::ostringstream html;
-  html << "<h2>Validation, iteration " << validation["iteration"] << ", border " << v["border"] << "</h2>\n<table><tr><th>"
-       << "picture<th colspan=\"2\">PSNR Y<th colspan=\"2\">PSNR RGB<th colspan=\"2\">SSIM Y<th colspan=\"2\">SSIM RGB</tr>"
+  html << "<h2>Validation, iteration " << validation["iteration"] << ", border " << v["border"]
+       << "</h2>\n<table><tr><th>"
+       << "picture<th colspan=\"2\">PSNR Y<th colspan=\"2\">PSNR RGB<th colspan=\"2\">SSIM Y<th "
+          "colspan=\"2\">SSIM RGB</tr>"
        << "<tr><th>";
   for (int i = 0; i < 4; ++i) html << "<th>" << baseline << "<th>output";
   html << "</tr>\n";
@@ -165,7 +179,8 @@ std::string table(const Json& validation, const std::string& baseline) {
       for (const Json* q : {&base, &output}) {
         char text[32] = "equal";
         const Json& value = (*q)[key];
-        if (value.is_number()) std::snprintf(text, sizeof text, key[0] == 'p' ? "%.2f" : "%.4f", value.get<double>());
+        if (value.is_number())
+          std::snprintf(text, sizeof text, key[0] == 'p' ? "%.2f" : "%.4f", value.get<double>());
         html << "<td>" << text;
       }
     html << "</tr>\n";
@@ -177,7 +192,8 @@ std::string table(const Json& validation, const std::string& baseline) {
   return html.str();
 }
 
-std::string pictures(const std::string& folder, const std::vector<std::string>& shown, const std::string& baseline) {
+std::string pictures(const std::string& folder, const std::vector<std::string>& shown,
+                     const std::string& baseline) {
   std::ostringstream html;
   for (const std::string& name : shown) {
     std::string data[3];
@@ -185,14 +201,17 @@ std::string pictures(const std::string& folder, const std::vector<std::string>& 
     bool there = true;
     for (int i = 0; i < 3 && there; ++i) {
       const std::string path = folder + "/val/" + name + kinds[i];
-      if ((there = std::filesystem::exists(path))) data[i] = "data:image/png;base64," + base64(read_file(path));
+      if ((there = std::filesystem::exists(path)))
+        data[i] = "data:image/png;base64," + base64(read_file(path));
     }
     if (!there) continue;
-    html << "<section class=\"pair\"><h3>" << escaped(name) << "</h3><div class=\"slider\"><img alt=\"output\" src=\""
-         << data[1] << "\"><img class=\"over\" alt=\"" << baseline << "\" src=\"" << data[0]
-         << "\"><input type=\"range\" min=\"0\" max=\"100\" value=\"50\" aria-label=\"divide\"><b class=\"l\">" << baseline
-         << "</b><b class=\"r\">output</b></div><div class=\"truth\"><img alt=\"original\" src=\"" << data[2]
-         << "\"><b class=\"l\">original</b></div></section>\n";
+    html
+        << "<section class=\"pair\"><h3>" << escaped(name)
+        << "</h3><div class=\"slider\"><img alt=\"output\" src=\"" << data[1]
+        << "\"><img class=\"over\" alt=\"" << baseline << "\" src=\"" << data[0]
+        << "\"><input type=\"range\" min=\"0\" max=\"100\" value=\"50\" aria-label=\"divide\"><b class=\"l\">"
+        << baseline << "</b><b class=\"r\">output</b></div><div class=\"truth\"><img alt=\"original\" src=\""
+        << data[2] << "\"><b class=\"l\">original</b></div></section>\n";
   }
   return html.str();
 }
@@ -204,21 +223,23 @@ void write_report(const TrainConfig& config, const std::string& folder, const st
   const History h = read_history(folder + "/metrics.jsonl");
   std::ostringstream html;
   html << "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-          "content=\"width=device-width\"><title>" << escaped(config.name) << "</title>" << kReportStyle
-       << "</head><body><main><h1>" << escaped(config.name) << "</h1><p>";
+          "content=\"width=device-width\"><title>"
+       << escaped(config.name) << "</title>" << kReportStyle << "</head><body><main><h1>"
+       << escaped(config.name) << "</h1><p>";
   if (h.last_line.is_object())
     html << "Iteration " << h.last_line["iteration"] << " of " << config.iterations << ", "
          << number(h.last_line["seconds"].get<double>() / 3600, 3) << " hours, "
-         << number(h.last_line["it_per_s"].get<double>(), 3) << " iterations a second, " << h.last_line["skipped"]
-         << " steps skipped.";
+         << number(h.last_line["it_per_s"].get<double>(), 3) << " iterations a second, "
+         << h.last_line["skipped"] << " steps skipped.";
   html << "</p>\n<div class=\"charts\">"
        << chart("PSNR on Y, dB", {{baseline, "base", h.base_y}, {"output", "main", h.psnr_y}})
        << chart("PSNR on RGB, dB", {{baseline, "base", h.base_rgb}, {"output", "main", h.psnr_rgb}})
        << chart("Loss", {{"as it came", "faint", h.loss}, {"smoothed", "main", smoothed(h.loss)}}, true)
        << chart("Learning rate", {{"", "main", h.lr}}) << chart("Gradient norm", {{"", "main", h.norm}}, true)
        << chart("Share of time waiting for data, %", {{"", "main", h.waiting}}) << "</div>\n"
-       << pictures(folder, shown, baseline) << table(h.last_validation, baseline) << "<h2>Configuration</h2><pre>"
-       << escaped(to_yaml(config)) << "</pre></main>" << kReportScript << "</body></html>\n";
+       << pictures(folder, shown, baseline) << table(h.last_validation, baseline)
+       << "<h2>Configuration</h2><pre>" << escaped(to_yaml(config)) << "</pre></main>" << kReportScript
+       << "</body></html>\n";
   write_file(folder + "/report.html", html.str());
 }
 

@@ -28,7 +28,8 @@ void append(int fd, const std::string& path, const std::string& text) {
   while (done < text.size()) {
     ssize_t n = ::write(fd, text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail(ErrorCode::io, path, ": cannot write: ", errno == ENOSPC ? "disk full" : std::strerror(errno));
+    if (n <= 0)
+      fail(ErrorCode::io, path, ": cannot write: ", errno == ENOSPC ? "disk full" : std::strerror(errno));
     done += static_cast<size_t>(n);
   }
 }
@@ -44,11 +45,13 @@ RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.fo
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       char owner[32] = {};
       if (::pread(lock_, owner, sizeof owner - 1, 0) < 0) owner[0] = 0;
-      fail(ErrorCode::locked, folder_, ": another process", *owner ? " (number " : "", std::strtok(owner, "\n") ?: "",
-           *owner ? ")" : "", " is training here; choose another folder with --set out=DIR");
+      fail(ErrorCode::locked, folder_, ": another process", *owner ? " (number " : "",
+           std::strtok(owner, "\n") ?: "", *owner ? ")" : "",
+           " is training here; choose another folder with --set out=DIR");
     }
     if (!resume && !list_checkpoints(checkpoints()).empty())
-      fail(ErrorCode::invalid, folder_, " already holds a run; go on with --resume, or choose another folder with --set out=DIR");
+      fail(ErrorCode::invalid, folder_,
+           " already holds a run; go on with --resume, or choose another folder with --set out=DIR");
     std::string pid = std::to_string(::getpid()) + "\n";
     if (::ftruncate(lock_, 0) != 0 || ::pwrite(lock_, pid.data(), pid.size(), 0) < 0)
       fail(ErrorCode::io, path(".lock"), ": cannot write: ", std::strerror(errno));

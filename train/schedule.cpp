@@ -11,7 +11,8 @@ double learning_rate(const TrainConfig& config, int64_t iteration) {
   double lr = config.optimizer.lr, low = std::min(s.min_lr, lr);
   if (iteration < s.warmup) return lr * static_cast<double>(iteration + 1) / static_cast<double>(s.warmup);
   if (s.type == "multistep") {
-    auto passed = std::count_if(s.milestones.begin(), s.milestones.end(), [&](int64_t m) { return m <= iteration; });
+    auto passed =
+        std::count_if(s.milestones.begin(), s.milestones.end(), [&](int64_t m) { return m <= iteration; });
     return lr * std::pow(s.gamma, static_cast<double>(passed));
   }
   if (s.type == "constant") return lr;

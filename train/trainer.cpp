@@ -25,7 +25,9 @@ constexpr int kMostFailedSaves = 3;
 constexpr double kLargestNorm = 1e18;  // squares of larger gradients overflow Adam's second moment
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 Var total_loss(const TrainConfig& config, const Var& output, const Var& target) {
   Var sum;
@@ -89,8 +91,12 @@ class Trainer {
 };
 
 Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume)
-    : config_(config), hooks_(hooks), folder_(config, resume), net_(make_network(config)),
-      average_(make_network(config)), adam_(parameters(net_), adam_options(config)),
+    : config_(config),
+      hooks_(hooks),
+      folder_(config, resume),
+      net_(make_network(config)),
+      average_(make_network(config)),
+      adam_(parameters(net_), adam_options(config)),
       ema_(parameters(net_), parameters(average_), config.ema),
       data_(config.data.train, config.model.scale, config.data.patch, config.data.cache << 20),
       validator_(config, folder_.path("val")) {
@@ -105,7 +111,8 @@ void Trainer::tell(const std::string& text) {
 void Trainer::begin(bool resume) {
   const uint32_t hash = config_hash(config_);
   if (resume) {
-    auto found = load_newest(folder_.checkpoints(), net_, average_, adam_, [&](const std::string& m) { tell(m); });
+    auto found =
+        load_newest(folder_.checkpoints(), net_, average_, adam_, [&](const std::string& m) { tell(m); });
     if (found) {
       at_ = *found;
       saved_at_ = at_.iteration;
@@ -118,9 +125,10 @@ void Trainer::begin(bool resume) {
   }
   at_.config = hash;
   seconds_before_ = at_.seconds;
-  tell(std::to_string(data_.pictures().size()) + " training pictures, " + std::to_string(data_.bytes() >> 20) +
-       " MiB decoded; " + std::to_string(validator_.count()) + " validation pictures; " +
-       std::to_string(parameter_count(net_)) + " parameters; " + std::to_string(num_threads()) + " threads");
+  tell(std::to_string(data_.pictures().size()) + " training pictures, " +
+       std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
+       " validation pictures; " + std::to_string(parameter_count(net_)) + " parameters; " +
+       std::to_string(num_threads()) + " threads");
   loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
   start_ = window_start_ = Clock::now();
 }
@@ -139,7 +147,8 @@ TrainResult Trainer::run() {
   if (saved_at_ != at_.iteration) save();
   if (validator_.count() == 0) write_report(config_, config_.folder(), {}, "");
   const bool interrupted = stopped() && (at_.iteration < config_.iterations || at_.validation_due);
-  if (interrupted) tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
+  if (interrupted)
+    tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
   return {at_.iteration, at_.skipped, at_.best, interrupted, std::isfinite(at_.best)};
 }
 
@@ -176,10 +185,12 @@ void Trainer::account(double loss, double norm, double lr, bool skipped) {
   if (skipped) {
     ++at_.skipped;
     ++at_.skipped_in_row;
-    tell("iteration " + std::to_string(at_.iteration) + ": loss or gradient is not finite; the step is skipped");
+    tell("iteration " + std::to_string(at_.iteration) +
+         ": loss or gradient is not finite; the step is skipped");
     if (at_.skipped_in_row >= kMostSkippedInRow)
-      fail(ErrorCode::numeric, config_.folder(), ": ", kMostSkippedInRow, " steps in a row were not finite, up to iteration ",
-           at_.iteration, "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
+      fail(ErrorCode::numeric, config_.folder(), ": ", kMostSkippedInRow,
+           " steps in a row were not finite, up to iteration ", at_.iteration,
+           "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
   } else {
     at_.skipped_in_row = 0;
     at_.window_loss += loss;
@@ -228,7 +239,8 @@ void Trainer::validate() {
   const Quality &mean = found->mean, &base = found->baseline;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const auto& row : found->rows)
-    rows.push_back({{"name", row.name}, {"output", to_json(row.output)}, {"baseline", to_json(row.baseline)}});
+    rows.push_back(
+        {{"name", row.name}, {"output", to_json(row.output)}, {"baseline", to_json(row.baseline)}});
   const double value = mean.by_name(config_.validate.best);
   const bool better = value > at_.best;
   if (better) {
@@ -236,16 +248,22 @@ void Trainer::validate() {
     at_.best = value, at_.best_iteration = at_.iteration;
   }
   at_.validation_due = false;
-  folder_.metrics(nlohmann::ordered_json{{"iteration", at_.iteration},
-                                         {"validation", {{"border", config_.validate.border}, {"mean", to_json(mean)},
-                                                         {"baseline", to_json(base)}, {"rows", rows}}},
-                                         {"best", at_.best}}.dump());
+  folder_.metrics(nlohmann::ordered_json{
+      {"iteration", at_.iteration},
+      {"validation",
+       {{"border", config_.validate.border},
+        {"mean", to_json(mean)},
+        {"baseline", to_json(base)},
+        {"rows", rows}}},
+      {"best",
+       at_.best}}.dump());
   char text[256];
-  std::snprintf(text, sizeof text,
-                "iteration %lld: PSNR Y %.3f dB (%s %.3f), RGB %.3f (%.3f); SSIM Y %.4f (%.4f); border %lld; %.0f s%s",
-                static_cast<long long>(at_.iteration), mean.psnr_y, validator_.baseline_name().c_str(), base.psnr_y,
-                mean.psnr_rgb, base.psnr_rgb, mean.ssim_y, base.ssim_y, static_cast<long long>(config_.validate.border),
-                seconds_since(before), better ? "; the best so far" : "");
+  std::snprintf(
+      text, sizeof text,
+      "iteration %lld: PSNR Y %.3f dB (%s %.3f), RGB %.3f (%.3f); SSIM Y %.4f (%.4f); border %lld; %.0f s%s",
+      static_cast<long long>(at_.iteration), mean.psnr_y, validator_.baseline_name().c_str(), base.psnr_y,
+      mean.psnr_rgb, base.psnr_rgb, mean.ssim_y, base.ssim_y, static_cast<long long>(config_.validate.border),
+      seconds_since(before), better ? "; the best so far" : "");
   tell(text);
   write_report(config_, config_.folder(), validator_.shown(), validator_.baseline_name());
   window_start_ += Clock::now() - before;  // a validation's time is no part of the rate of training
@@ -277,9 +295,10 @@ std::string to_text(const TrainProgress& p, const std::string& best_name) {
   char text[256], best[64] = "";
   if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
   const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);
-  std::snprintf(text, sizeof text, "%lld/%lld  loss %.5f  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left",
-                static_cast<long long>(p.iteration), static_cast<long long>(p.iterations), p.loss, p.lr, p.rate,
-                100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
+  std::snprintf(text, sizeof text,
+                "%lld/%lld  loss %.5f  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left",
+                static_cast<long long>(p.iteration), static_cast<long long>(p.iterations), p.loss, p.lr,
+                p.rate, 100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
   return text;
 }
 

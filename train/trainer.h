@@ -13,7 +13,7 @@ namespace dgp {
 
 struct TrainProgress {
   int64_t iteration = 0, iterations = 0;
-  double loss = 0;       // mean since the last line of the log
+  double loss = 0;                       // mean since the last line of the log
   double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
   double best = 0, seconds_left = 0;
   bool has_best = false, logged = false;  // logged: this is a line of the log
@@ -21,8 +21,8 @@ struct TrainProgress {
 std::string to_text(const TrainProgress& progress, const std::string& best_name);
 
 struct TrainHooks {
-  std::function<void(const std::string&)> message;  // things to tell: resumed, validated, step skipped
-  std::function<void(const TrainProgress&)> progress;    // after every iteration
+  std::function<void(const std::string&)> message;     // things to tell: resumed, validated, step skipped
+  std::function<void(const TrainProgress&)> progress;  // after every iteration
   std::function<void(int64_t iteration, Batch&)> on_batch;  // may change a batch before it is used
   const std::atomic<bool>* stop = nullptr;                  // set it to save and return early
 };

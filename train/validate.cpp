@@ -16,7 +16,8 @@ Tensor centre(const Tensor& u8, int64_t height, int64_t width) {
   const int64_t top = (u8.dim(0) - H) / 2, left = (u8.dim(1) - W) / 2;
   Tensor cut({H, W, 3}, DType::u8);
   for (int64_t y = 0; y < H; ++y)
-    std::copy_n(u8.data<uint8_t>() + ((top + y) * u8.dim(1) + left) * 3, W * 3, cut.data<uint8_t>() + y * W * 3);
+    std::copy_n(u8.data<uint8_t>() + ((top + y) * u8.dim(1) + left) * 3, W * 3,
+                cut.data<uint8_t>() + y * W * 3);
   return cut;
 }
 
@@ -25,7 +26,8 @@ void write_crop(const std::string& path, const Tensor& u8) {
 }
 
 Quality measure(const Tensor& a, const Tensor& b, int64_t border) {
-  return {psnr(a, b, border, false), psnr(a, b, border, true), ssim(a, b, border, false), ssim(a, b, border, true)};
+  return {psnr(a, b, border, false), psnr(a, b, border, true), ssim(a, b, border, false),
+          ssim(a, b, border, true)};
 }
 
 void add(Quality& sum, const Quality& q, double weight) {
@@ -40,8 +42,10 @@ double Quality::by_name(const std::string& name) const {
 }
 
 Validator::Validator(const TrainConfig& config, const std::string& folder)
-    : scale_(config.model.scale), border_(config.validate.border),
-      images_(static_cast<size_t>(config.validate.images)), folder_(folder) {
+    : scale_(config.model.scale),
+      border_(config.validate.border),
+      images_(static_cast<size_t>(config.validate.images)),
+      folder_(folder) {
   if (config.validate.data.empty()) return;
   const int64_t least = std::max<int64_t>(8, (2 * border_ + 11 + scale_ - 1) / scale_);
   Dataset data(config.validate.data, scale_, least, config.data.cache << 20);

@@ -100,7 +100,8 @@ template <class T>
 bool FieldReader::scalar(const char* key, const YAML::Node& node, const char* kind, T& into) const {
   if (!node || node.IsNull()) return false;
   if (!node.IsScalar() || !YAML::convert<T>::decode(node, into))
-    wrong(key, "expects ", kind, ", got ", node.IsScalar() ? "\"" + node.Scalar() + "\"" : "a list or section");
+    wrong(key, "expects ", kind, ", got ",
+          node.IsScalar() ? "\"" + node.Scalar() + "\"" : "a list or section");
   return true;
 }
 
@@ -122,7 +123,8 @@ void FieldReader::value(const char* key, int64_t& into, int64_t low, int64_t hig
   YAML::Node node = take(key);
   if (!node || node.IsNull()) return;
   if (!read_integer(node, into))
-    wrong(key, "expects a whole number, got ", node.IsScalar() ? "\"" + node.Scalar() + "\"" : "a list or section");
+    wrong(key, "expects a whole number, got ",
+          node.IsScalar() ? "\"" + node.Scalar() + "\"" : "a list or section");
   if (into < low || into > high) wrong(key, "expects ", low, " to ", high, ", got ", into);
 }
 
@@ -141,7 +143,8 @@ void FieldReader::choice(const char* key, std::string& into, const std::vector<s
   std::string list;
   for (const std::string& a : allowed)
     if (!a.empty()) list += (list.empty() ? "" : ", ") + a;
-  wrong(key, "expects one of ", list, "; got \"", into, "\", did you mean \"", nearest_name(into, allowed), "\"?");
+  wrong(key, "expects one of ", list, "; got \"", into, "\", did you mean \"", nearest_name(into, allowed),
+        "\"?");
 }
 
 void FieldReader::pair(const char* key, std::array<double, 2>& into, double low, double high, bool ordered) {
@@ -173,7 +176,8 @@ void FieldReader::values(const char* key, std::vector<int64_t>& into, int64_t lo
   into.clear();
   for (const auto& item : node) {
     if (!read_integer(item, into.emplace_back())) wrong(key, "expects whole numbers");
-    if (into.back() < low || into.back() > high) wrong(key, "expects ", low, " to ", high, ", got ", into.back());
+    if (into.back() < low || into.back() > high)
+      wrong(key, "expects ", low, " to ", high, ", got ", into.back());
   }
 }
 
