@@ -27,7 +27,10 @@ inline Window window_at(const ImageRows& image, int64_t y, int64_t x, int64_t si
       float* to = room + (i * size + j) * padded;
       bool inside = first + i >= 0 && first + i < image.rows && x + j >= 0 && x + j < image.width;
       const float* from = image.data + ((first + i) * image.width + x + j) * c;
-      for (int64_t k = 0; k < padded; ++k) to[k] = inside && k < c ? from[k] : 0.0f;
+      int64_t whole = inside ? c / kLanes * kLanes : 0;
+      for (int64_t k = 0; k < whole; k += kLanes) store<kLanes>(to + k, load<kLanes>(from + k));
+      if (inside && whole < c) store<kLanes>(to + whole, load_part<kLanes>(from + whole, c - whole));
+      for (int64_t k = inside ? padded : 0; k < padded; k += kLanes) store<kLanes>(to + k, V{});
     }
   }
   return {room, size * padded, padded};
