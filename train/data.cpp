@@ -169,6 +169,15 @@ void Dataset::load(const PicturePaths& paths, size_t source, std::vector<Picture
   }
 }
 
+Batch Dataset::batch(const Rng& rng, int64_t count, bool augment) const {
+  const int64_t p = patch_, hp = patch_ * scale_;
+  Batch batch{Tensor({count, p, p, 3}), Tensor({count, hp, hp, 3})};
+  for (int64_t i = 0; i < count; ++i)
+    sample(rng.split(static_cast<uint64_t>(i)), augment, batch.lr.data<float>() + i * p * p * 3,
+           batch.hr.data<float>() + i * hp * hp * 3);
+  return batch;
+}
+
 void Dataset::sample(Rng rng, bool augment, float* lr, float* hr) const {
   auto chosen = std::upper_bound(cumulative_.begin(), cumulative_.end(), rng.uniform() * cumulative_.back());
   const Picture& picture =

@@ -30,6 +30,10 @@ struct Picture {
   size_t source = 0;
 };
 
+struct Batch {
+  Tensor lr, hr;  // f32 [N,p,p,3], [N,s*p,s*p,3]
+};
+
 class Dataset {
  public:
   // Decodes everything. Throws Error(bad_file) with the list of all pictures that cannot be read, whose
@@ -43,6 +47,9 @@ class Dataset {
   // transposition.
   void sample(Rng rng, bool augment, float* lr, float* hr) const;
 
+  // `count` patches, the i-th drawn from rng.split(i).
+  Batch batch(const Rng& rng, int64_t count, bool augment = true) const;
+
   // A whole picture's LR and HR as bytes, as validation wants them; HR is cut to a multiple of the scale.
   std::pair<Tensor, Tensor> whole(size_t index) const;
 
@@ -53,10 +60,6 @@ class Dataset {
   int64_t scale_, patch_, bytes_ = 0;
   std::vector<Picture> pictures_;
   std::vector<double> cumulative_;  // of the pictures' weights
-};
-
-struct Batch {
-  Tensor lr, hr;  // f32 [N,p,p,3], [N,s*p,s*p,3]
 };
 
 // Makes batches ahead of the trainer on threads of its own.

@@ -48,13 +48,8 @@ void Loader::work() {
 }
 
 Batch Loader::make(int64_t number) const {
-  const int64_t n = config_.data.batch, p = config_.data.patch, hp = p * config_.model.scale;
-  Batch batch{Tensor({n, p, p, 3}), Tensor({n, hp, hp, 3})};
-  const Rng rng = Rng(static_cast<uint64_t>(config_.seed), 0xda7a).split(static_cast<uint64_t>(number));
-  for (int64_t i = 0; i < n; ++i)
-    data_.sample(rng.split(static_cast<uint64_t>(i)), config_.data.augment,
-                 batch.lr.data<float>() + i * p * p * 3, batch.hr.data<float>() + i * hp * hp * 3);
-  return batch;
+  const Rng rng(static_cast<uint64_t>(config_.seed), 0xda7a);
+  return data_.batch(rng.split(static_cast<uint64_t>(number)), config_.data.batch, config_.data.augment);
 }
 
 Batch Loader::next() {

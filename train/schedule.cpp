@@ -6,6 +6,12 @@
 
 namespace dgp {
 
+double cosine(double lr, int64_t iteration, int64_t iterations, double low) {
+  double length = static_cast<double>(std::max<int64_t>(1, iterations));
+  double t = std::clamp(static_cast<double>(iteration) / length, 0.0, 1.0);
+  return low + (lr - low) * (1 + std::cos(std::numbers::pi * t)) / 2;
+}
+
 double learning_rate(const TrainConfig& config, int64_t iteration) {
   const auto& s = config.schedule;
   double lr = config.optimizer.lr, low = std::min(s.min_lr, lr);
@@ -16,9 +22,7 @@ double learning_rate(const TrainConfig& config, int64_t iteration) {
     return lr * std::pow(s.gamma, static_cast<double>(passed));
   }
   if (s.type == "constant") return lr;
-  int64_t length = std::max<int64_t>(1, config.iterations - s.warmup);
-  double t = std::clamp(static_cast<double>(iteration - s.warmup) / static_cast<double>(length), 0.0, 1.0);
-  return low + (lr - low) * (1 + std::cos(std::numbers::pi * t)) / 2;
+  return cosine(lr, iteration - s.warmup, config.iterations - s.warmup, low);
 }
 
 }  // namespace dgp

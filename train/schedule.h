@@ -7,10 +7,14 @@
 
 namespace dgp {
 
+// Half a cosine from `lr` at iteration 0 down to `low` at `iterations`.
+double cosine(double lr, int64_t iteration, int64_t iterations, double low = 0);
+
 // The rate of step `iteration` (the first is 0) of config.iterations:
-//   warm-up    lr * (iteration + 1) / warmup                    while iteration < warmup
-//   cosine     min_lr + (lr - min_lr) * (1 + cos(pi * t)) / 2,  t = (iteration - warmup) / (iterations -
-//   warmup) multistep  lr * gamma ^ (number of milestones <= iteration) constant   lr
+//   warm-up     lr * (iteration + 1) / warmup                    while iteration < warmup
+//   cosine      cosine(lr, iteration - warmup, iterations - warmup, min_lr)
+//   multistep   lr * gamma ^ (number of milestones <= iteration)
+//   constant    lr
 double learning_rate(const TrainConfig& config, int64_t iteration);
 
 }  // namespace dgp

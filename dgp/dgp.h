@@ -1,0 +1,21 @@
+// Everything a program that trains or upscales needs, in one include.
+#pragma once
+
+#include "autograd/gradcheck.h"
+#include "autograd/var.h"
+#include "image/image.h"
+#include "image/metrics.h"
+#include "image/resize.h"
+#include "infer/upscaler.h"
+#include "models/dgpnet.h"
+#include "models/state.h"
+#include "ops/conv2d.h"
+#include "ops/loss.h"
+#include "ops/pointwise.h"
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "tensor/tensor.h"
+#include "train/data.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
