@@ -5,7 +5,9 @@ using namespace dgp;
 
 int main(int, char** argv) {
   DGPNet net(DGPNetConfig::small(4), Rng(1));  // scale 4; untrained, it is bilinear upsampling
-  Dataset photos({{.hr = argv[1]}}, 4, 48, int64_t{4} << 30);  // LR patches of 48x48, at most 4 GiB decoded
+  SourceConfig folder;
+  folder.hr = argv[1];
+  Dataset photos({folder}, 4, 48, int64_t{4} << 30);  // LR patches of 48x48, at most 4 GiB decoded
   Adam adam(parameters(net), {});
   int64_t steps = std::stoll(argv[2]);
   for (int64_t step = 0; step < steps; ++step) {
