@@ -35,9 +35,9 @@ test: all
 
 demo: all
 	@mkdir -p demo
-	$(DGP) upscale docs/demo.jpg -o demo/upscaled.png
-	$(DGP) compare docs/demo.jpg demo/upscaled.png -o demo/compare.html
-	$(DGP) compare docs/demo.jpg demo/upscaled.png -o demo/strip.png
+	$(DGP) upscale docs/demo.png -o demo/upscaled.png
+	$(DGP) compare docs/demo.png demo/upscaled.png -o demo/compare.html
+	$(DGP) compare docs/demo.png demo/upscaled.png -o demo/strip.png
 	@echo
 	@echo "Upscaled photograph:           demo/upscaled.png"
 	@echo "Side by side, bicubic and dgp: demo/strip.png"

@@ -1,0 +1,52 @@
+// Matrix product of f32: rows of A times packed panels of B, in tiles that stay in registers (micro.h).
+#include "tensor/kernels/gemm_kernels.h"
+#include "tensor/kernels/micro.h"
+
+namespace dgp::DGP_ISA {
+namespace {
+
+int64_t gemm_panels(int64_t n) { return panel_count(n); }
+
+int64_t gemm_packed_size(int64_t n, int64_t k) { return round_up(n, kLanes) * k; }
+
+void gemm_pack(bool transposed, int64_t n, int64_t k, const float* b, int64_t ldb, int64_t p, float* packed) {
+  Panel panel = panel_of(n, p);
+  int64_t columns = panel.vectors * kLanes;
+  int64_t inside = n - panel.first < columns ? n - panel.first : columns;
+  packed += panel.first * k;
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      int64_t at = transposed ? (panel.first + j) * ldb + i : i * ldb + panel.first + j;
+      packed[i * columns + j] = j < inside ? b[at] : 0.0f;
+    }
+  }
+}
+
+void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
+                   const float* packed, float beta, float* c, int64_t ldc) {
+  const int64_t whole = 0;
+  for (int64_t p = 0; p < panel_count(n); ++p) {
+    Panel panel = panel_of(n, p);
+    multiply_panel(panel.vectors, m, {&whole, 1, k}, a, lda, packed + panel.first * k, [&](int64_t first) {
+      return [=](int64_t r, int64_t i, V sum) {
+        int64_t column = panel.first + i * kLanes, count = n - column < kLanes ? n - column : kLanes;
+        float* to = c + (first + r) * ldc + column;
+        V v = alpha * sum;
+        if (count == kLanes) {
+          if (beta != 0) v = v + beta * load<kLanes>(to);
+          store<kLanes>(to, v);
+        } else {
+          if (beta != 0) v = v + beta * load_part<kLanes>(to, count);
+          store_part<kLanes>(to, v, count);
+        }
+      };
+    });
+  }
+}
+
+}  // namespace
+
+extern const GemmKernels gemm_kernels = {
+    .panels = gemm_panels, .packed_size = gemm_packed_size, .pack = gemm_pack, .multiply = gemm_multiply};
+
+}  // namespace dgp::DGP_ISA
