@@ -94,7 +94,8 @@ TEST_CASE("JPEG is close to what went in") {
 TEST_CASE("JPEG decodes as libjpeg does: baseline, progressive, grey, every EXIF orientation") {
   std::ifstream file(std::string(DGP_SOURCE_DIR) + "/tests/golden/image.json");
   TempFolder folder;
-  for (const auto& [name, c] : nlohmann::json::parse(file)["jpeg"].items()) {
+  const nlohmann::json golden = nlohmann::json::parse(file);
+  for (const auto& [name, c] : golden["jpeg"].items()) {
     INFO(name);
     std::string bytes = from_hex(c["hex"]);
     auto shape = c["shape"].get<Shape>();
