@@ -118,7 +118,10 @@ void load_state_dict(DGPNet& net, const SafeTensors& state, const std::string& s
   if (!problems.empty())
     fail(ErrorCode::bad_file, source, ": does not fit a ", net.deploy ? "fused" : "training-form", " DGPNet ",
          to_json(net.config), ":", problems);
-  for (auto& [v, t] : values) v->set_value(t.clone());
+  for (auto& [v, t] : values) {  // in place: optimisers and averages hold these tensors
+    v->value().copy_from(t);
+    if (v->requires_grad()) v->set_grad({});
+  }
 }
 
 void save_model(const std::string& path, DGPNet& net) { write_safetensors(path, state_dict(net)); }

@@ -34,12 +34,12 @@ struct DegradeConfig {
 
 // One root of pictures: pairs (lr and hr) or high-resolution pictures alone (hr), degraded on the fly.
 struct SourceConfig {
-  std::string lr, hr;                   // folders
-  std::string lr_pattern, hr_pattern;   // file names with one '*', "*_LR.png"; empty: every image
-  std::vector<std::string> only, skip;  // what '*' stands for: names to take, names to leave
-  double weight = 1;                    // how often a picture is drawn, relative to those of other roots
-  std::vector<double> sizes = {1};      // high-resolution pictures alone: also use copies shrunk by these
-  DegradeConfig degrade;
+  std::string lr = {}, hr = {};                   // folders
+  std::string lr_pattern = {}, hr_pattern = {};   // file names with one '*', "*_LR.png"; empty: every image
+  std::vector<std::string> only = {}, skip = {};  // what '*' stands for: names to take, names to leave
+  double weight = 1;                // how often a picture is drawn, relative to those of other roots
+  std::vector<double> sizes = {1};  // high-resolution pictures alone: also use copies shrunk by these
+  DegradeConfig degrade = {};
 };
 
 struct TrainConfig {

@@ -81,7 +81,7 @@ Ema::Ema(std::vector<Var> parameters, std::vector<Var> averages, double decay)
 
 void Ema::update(int64_t updates) {
   double t = static_cast<double>(updates), d = std::min(decay_, (1 + t) / (10 + t));
-  const auto keep = static_cast<float>(d), add = static_cast<float>(1 - d);
+  const auto add = static_cast<float>(1 - d);
   parallel_for(static_cast<int64_t>(pieces_.size()), 1, [&](int64_t c, int64_t) {
     const Piece& piece = pieces_[static_cast<size_t>(c)];
     const float* w = parameters_[piece.tensor].value().data<float>();
@@ -90,7 +90,7 @@ void Ema::update(int64_t updates) {
       std::copy(w + piece.begin, w + piece.end, a + piece.begin);
       return;
     }
-    for (int64_t i = piece.begin; i < piece.end; ++i) a[i] = keep * a[i] + add * w[i];
+    for (int64_t i = piece.begin; i < piece.end; ++i) a[i] += add * (w[i] - a[i]);
   });
 }
 

@@ -10,8 +10,10 @@ namespace dgp {
 std::string ConfigSource::at(const std::string& path, const YAML::Node& node) const {
   for (const auto& [key, text] : overrides)
     if (path == key || path.starts_with(key + ".")) return text;
-  if (!node || node.Mark().is_null()) return file;
-  return file + ":" + std::to_string(node.Mark().line + 1);
+  if (node && !node.Mark().is_null()) return file + ":" + std::to_string(node.Mark().line + 1);
+  for (const auto& [key, text] : overrides)  // a section that an override began
+    if (key.starts_with(path + ".")) return text;
+  return file;
 }
 
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
@@ -50,6 +52,7 @@ void apply_override(YAML::Node root, const std::string& text, ConfigSource& sour
     size_t dot = path.find('.', begin);
     std::string key = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
     check(!key.empty() && (!node.IsDefined() || !node.IsScalar()), "--set ", text, ": no such key");
+    if (key == "0" && (!node.IsDefined() || node.IsNull())) node = YAML::Node(YAML::NodeType::Sequence);
     YAML::Node next;
     if (node.IsSequence()) {
       size_t index = 0;
@@ -58,7 +61,6 @@ void apply_override(YAML::Node root, const std::string& text, ConfigSource& sour
             " is not the number of an item; there are ", node.size());
       next.reset(node[index]);
     } else {
-      if (node.IsMap() == false && key == "0") node = YAML::Node(YAML::NodeType::Sequence);
       next.reset(node[key]);
     }
     if (dot == std::string::npos) {
