@@ -1,0 +1,100 @@
+// The configuration: what is accepted, what is refused and in which words, overrides, the resolved text.
+#include "train/config.h"
+
+#include "tensor/error.h"
+#include "tests/test.h"
+
+using namespace dgp;
+
+namespace {
+
+const std::string kLeast = "data:\n  train:\n    - hr: photos\n";
+
+std::string complaint(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
+  try {
+    parse_config(yaml, "my.yml", overrides);
+  } catch (const Error& e) {
+    CHECK(e.code() == ErrorCode::invalid);
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("a small configuration takes the defaults") {
+  TrainConfig c =
+      parse_config(kLeast + "  patch: 32\noptimizer: {type: adamw, lr: 1e-4}\niterations: 1e3\n", "my.yml");
+  CHECK(c.data.train.at(0).hr == "photos");
+  CHECK(c.data.patch == 32);
+  CHECK(c.optimizer.lr == 1e-4);
+  CHECK(c.iterations == 1000);
+  CHECK(c.loss.l1 == 1);
+  CHECK(c.folder() == "runs/run");
+  CHECK(parse_config(kLeast + "loss: {ssim: 1}\n", "my.yml").loss.l1 == 0);
+}
+
+TEST_CASE("presets set sizes that other keys may change") {
+  TrainConfig c = parse_config(kLeast + "model: {preset: base, blocks: 3}\n", "my.yml");
+  CHECK(c.model.channels == 48);
+  CHECK(c.model.blocks == 3);
+}
+
+TEST_CASE("mistakes are told with file, line and the nearest known key") {
+  CHECK_THAT(
+      complaint(kLeast + "iteratoins: 5\n"),
+      ContainsSubstring("my.yml:4: unknown key \"iteratoins\"") && ContainsSubstring("\"iterations\""));
+  CHECK_THAT(complaint(kLeast + "optimizer:\n  lr: 1e-4\n  beta: [0.9, 0.99]\n"),
+             ContainsSubstring("my.yml:6") && ContainsSubstring("\"optimizer.betas\""));
+  CHECK_THAT(complaint("data:\n  train:\n    - hrr: photos\n"), ContainsSubstring("data.train.0"));
+  CHECK_THAT(complaint(kLeast + "optimizer:\n  lr: fast\n"),
+             ContainsSubstring("my.yml:5: optimizer.lr: expects a number, got \"fast\""));
+  CHECK_THAT(complaint(kLeast + "iterations: -3\n"), ContainsSubstring("my.yml:4: iterations: expects 1 to"));
+  CHECK_THAT(complaint(kLeast + "iterations: 2.5\n"), ContainsSubstring("expects a whole number"));
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: adan}\n"), ContainsSubstring("did you mean \"adam\""));
+  CHECK_THAT(complaint(kLeast + "optimizer: {lr: .nan}\n"), ContainsSubstring("optimizer.lr: expects"));
+  CHECK_THAT(complaint(kLeast + "model: {kernel: 4}\n"), ContainsSubstring("odd"));
+  CHECK_THAT(complaint(kLeast + "seed: 1\nseed: 2\n"), ContainsSubstring("given twice"));
+  CHECK_THAT(complaint(kLeast + "model: [1, 2]\n"), ContainsSubstring("my.yml:4: model: expects keys"));
+  CHECK_THAT(complaint("data: {train: [{hr: a, hr_pattern: HR.png}]}\n"), ContainsSubstring("one '*'"));
+  CHECK_THAT(complaint("name: x\n"), ContainsSubstring("data.train"));
+  CHECK_THAT(complaint("a: [1,\n"), ContainsSubstring("my.yml:"));
+  CHECK_THAT(complaint(""), ContainsSubstring("data.train"));
+}
+
+TEST_CASE("overrides are typed and checked like the file") {
+  TrainConfig c = parse_config(kLeast, "my.yml",
+                               {"optimizer.lr=3e-4", "data.train.0.hr=other", "schedule.milestones=[5, 9]"});
+  CHECK(c.optimizer.lr == 3e-4);
+  CHECK(c.data.train[0].hr == "other");
+  CHECK(c.schedule.milestones == std::vector<int64_t>{5, 9});
+  CHECK(parse_config("name: x", "my.yml", {"data.train.0.hr=a"}).data.train[0].hr == "a");
+  CHECK(parse_config(kLeast, "my.yml", {"data.train.1.hr=b"}).data.train.at(1).hr == "b");
+  CHECK_THAT(complaint(kLeast, {"optimizer.lr=fast"}),
+             ContainsSubstring("--set optimizer.lr=fast: optimizer.lr: expects a number"));
+  CHECK_THAT(complaint(kLeast, {"optimiser.lr=1"}),
+             ContainsSubstring("--set optimiser.lr=1: unknown key \"optimiser\"") &&
+                 ContainsSubstring("\"optimizer\""));
+  CHECK_THAT(complaint(kLeast, {"seed"}), ContainsSubstring("expects key=value"));
+  CHECK_THAT(complaint(kLeast, {"data.train.7.hr=x"}), ContainsSubstring("there are 1"));
+  CHECK_THAT(complaint(kLeast + "seed: 1\n", {"seed.x=2"}), ContainsSubstring("--set seed.x=2"));
+}
+
+TEST_CASE("the resolved configuration reads back as itself") {
+  TrainConfig c =
+      parse_config(kLeast + "model: {preset: tiny, channels: 17}\nname: \"yes\"\nclip: 0.1\n", "my.yml");
+  TrainConfig again = parse_config(to_yaml(c), "resolved.yml");
+  CHECK(to_yaml(again) == to_yaml(c));
+  CHECK(again.name == "yes");
+  CHECK(again.model.channels == 17);
+  CHECK(config_hash(again) == config_hash(c));
+  again.log.every = 3, again.data.workers = 2;
+  CHECK(config_hash(again) == config_hash(c));
+  again.optimizer.lr *= 2;
+  CHECK(config_hash(again) != config_hash(c));
+}
+
+TEST_CASE("the committed configurations are sound") {
+  for (const char* name : {"classic-x4", "real-x1", "real-x4"})
+    CHECK(load_config(std::string(DGP_SOURCE_DIR "/configs/") + name + ".yml").name == name);
+}

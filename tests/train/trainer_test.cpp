@@ -1,0 +1,206 @@
+// Whole runs of a very small network: learning, stopping and going on, steps that are not finite, locks.
+#include "train/trainer.h"
+
+#include <atomic>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "models/state.h"
+#include "tensor/file.h"
+#include "tests/test.h"
+#include "tests/train/pictures.h"
+#include "train/checkpoint.h"
+#include "train/run_folder.h"
+
+using namespace dgp;
+
+namespace {
+
+// Everything a run leaves that must not depend on how it was interrupted: the state after the last step and
+// the losses of the log.
+std::string outcome(const TrainConfig& config) {
+  SafeTensors last = read_safetensors(list_checkpoints(config.folder() + "/checkpoints").at(0));
+  last.metadata.erase("seconds"), last.metadata.erase("checksum"), last.metadata.erase("config");
+  std::ostringstream text;
+  for (const std::string& bytes : {safetensors_bytes(last), read_file(config.folder() + "/last.safetensors")})
+    text << crc32(bytes.data(), bytes.size()) << "\n";
+  std::istringstream lines(read_file(config.folder() + "/metrics.jsonl"));
+  std::string line;
+  while (std::getline(lines, line)) {
+    auto json = nlohmann::json::parse(line);
+    for (const char* key : {"seconds", "it_per_s", "waiting"}) json.erase(key);
+    text << json << "\n";
+  }
+  return text.str();
+}
+
+TrainResult train_until(const TrainConfig& config, int64_t stop_at, bool resume) {
+  std::atomic<bool> stop = false;
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  hooks.progress = [&](const TrainProgress& p) { stop = p.iteration >= stop_at; };
+  return train(config, hooks, resume);
+}
+
+TrainConfig validated_run(const TempFolder& temp) {
+  TrainConfig config = small_run(temp);
+  config.validate.data = config.data.train;
+  config.validate.every = 4, config.validate.border = 2, config.validate.images = 1;
+  return config;
+}
+
+void poison(Batch& batch) { batch.lr.data<float>()[5] = NAN; }
+
+ErrorCode code_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& e) {
+    return e.code();
+  }
+  return ErrorCode{0};
+}
+
+}  // namespace
+
+TEST_CASE("four patches can be learnt by heart") {
+  TempFolder temp;
+  write_pictures(temp / "hr", 4, 24, 24);  // each just one patch
+  TrainConfig config = small_run(temp);
+  config.model.channels = 8;
+  config.data.batch = 4, config.data.augment = false;
+  config.iterations = 400, config.optimizer.lr = 5e-3, config.log.every = 20, config.ema = 0.9;
+  config.validate.data = config.data.train;
+  config.validate.every = 400, config.validate.border = 0;
+  double first = 0, last = 0;
+  TrainHooks hooks;
+  hooks.progress = [&](const TrainProgress& p) { (p.iteration <= 20 ? first : last) = p.loss; };
+  TrainResult result = train(config, hooks);
+  CHECK(result.iteration == 400);
+  CHECK(last < 0.45 * first);
+  CHECK(result.best > 26);
+}
+
+TEST_CASE(
+    "a stopped run goes on to the bits of an uninterrupted one, for any number of threads and workers") {
+  TempFolder temp;
+  TrainConfig whole = validated_run(temp);
+  whole.accumulate = 2, whole.clip = 0.05, whole.optimizer.weight_decay = 0.01, whole.threads = 1;
+  CHECK_FALSE(train(whole).interrupted);
+  const std::string expected = outcome(whole);
+  for (int64_t threads : {1, 2}) {
+    TrainConfig parts = whole;
+    parts.threads = threads, parts.data.workers = threads;
+    parts.out = temp / ("parts" + std::to_string(threads));
+    for (int64_t stop : {3, 8, 9}) {  // 8: with the validation due
+      TrainResult result = train_until(parts, stop, true);
+      CHECK(result.interrupted);
+      CHECK(result.iteration == stop);
+    }
+    CHECK_FALSE(train(parts, {}, true).interrupted);
+    CHECK(outcome(parts) == expected);
+  }
+}
+
+TEST_CASE("a run's folder holds what was promised, and is not overwritten by accident") {
+  TempFolder temp;
+  TrainConfig config = validated_run(temp);
+  config.iterations = 12;
+  TrainResult result = train(config);
+  CHECK(std::isfinite(result.best));
+  for (const char* name : {"config.yml", "log.txt", "metrics.jsonl", "report.html", "best.safetensors",
+                           "last.safetensors", "val/p0_input.png", "val/p0_output.png", "val/p0_hr.png"})
+    CHECK(std::filesystem::exists(config.folder() + "/" + name));
+  CHECK(list_checkpoints(config.folder() + "/checkpoints").size() == 2);
+  CHECK(load_model(config.folder() + "/best.safetensors").config.scale == 2);
+  CHECK(to_yaml(load_config(config.folder() + "/config.yml")) == to_yaml(config));
+  const std::string report = read_file(config.folder() + "/report.html");
+  CHECK_THAT(report, ContainsSubstring("<polyline") && ContainsSubstring("data:image/png;base64,iVBOR") &&
+                         ContainsSubstring("prefers-color-scheme"));
+  CHECK(code_of([&] { train(config); }) == ErrorCode::invalid);
+}
+
+TEST_CASE("a step that is not finite is skipped and counted; the weights stay") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  config.iterations = 4, config.checkpoint.every = 1;
+  TrainHooks hooks;
+  hooks.on_batch = [](int64_t iteration, Batch& batch) {
+    if (iteration == 3) poison(batch);
+  };
+  TrainResult result = train(config, hooks);
+  CHECK(result.skipped == 1);
+  auto paths = list_checkpoints(config.folder() + "/checkpoints");
+  auto after = read_safetensors(paths.at(0)).tensors, before = read_safetensors(paths.at(1)).tensors;
+  for (size_t i = 0; i < after.size(); ++i)
+    CHECK(std::equal(after[i].second.bytes(), after[i].second.bytes() + after[i].second.nbytes(),
+                     before[i].second.bytes()));
+}
+
+TEST_CASE("ten steps in a row that are not finite end the run; the last good checkpoint stays") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  config.iterations = 40;
+  TrainHooks hooks;
+  hooks.on_batch = [](int64_t iteration, Batch& batch) {
+    if (iteration >= 6) poison(batch);
+  };
+  CHECK(code_of([&] { train(config, hooks); }) == ErrorCode::numeric);
+  TrainResult result = train_until(config, 20, true);
+  CHECK(result.iteration == 20);
+  CHECK(load_model(config.folder() + "/last.safetensors").config.channels == 4);
+}
+
+TEST_CASE("a damaged checkpoint is noticed and the one before is taken") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  train(config);
+  const std::string expected = outcome(config);
+  const std::string newest = list_checkpoints(config.folder() + "/checkpoints").at(0);
+  const std::string sound = read_file(newest);
+  for (size_t at : {size_t{3}, size_t{40}, sound.size() / 2, sound.size() - 1}) {
+    std::string damaged = sound;
+    damaged[at] = static_cast<char>(damaged[at] ^ 4);
+    write_file(newest, damaged);
+    std::string told;
+    TrainHooks hooks;
+    hooks.message = [&](const std::string& text) { told += text + "\n"; };
+    CHECK(train(config, hooks, true).iteration == 12);
+    CHECK_THAT(told, ContainsSubstring("damaged") && ContainsSubstring("resumed from"));
+    CHECK(outcome(config) == expected);
+  }
+  for (const std::string& path : list_checkpoints(config.folder() + "/checkpoints"))
+    write_file(path, sound.substr(0, 500));
+  CHECK(code_of([&] { train(config, {}, true); }) == ErrorCode::bad_file);
+}
+
+TEST_CASE("a folder has one owner") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  {
+    RunFolder owner(config, false);
+    CHECK(code_of([&] { train(config); }) == ErrorCode::locked);
+  }
+  config.iterations = 1;
+  CHECK(train(config).iteration == 1);
+}
+
+TEST_CASE("training starts from given weights") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  train(config);
+  config.model.init = config.folder() + "/last.safetensors";
+  config.out = temp / "second", config.iterations = 1, config.optimizer.lr = 0;
+  train(config);
+  CHECK(read_file(temp / "second/last.safetensors") == read_file(config.model.init));
+  config.model.channels = 5, config.out = temp / "third";
+  CHECK(code_of([&] { train(config); }) == ErrorCode::bad_file);
+}
+
+TEST_CASE("all losses together can be trained with") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  config.iterations = 2;
+  config.loss = {0.5, 0.25, 0.125, 0.125};
+  CHECK(train(config).skipped == 0);
+}
