@@ -19,17 +19,17 @@ extern const GemmKernels gemm_kernels;
 }
 #endif
 
-namespace {
-
-constexpr int64_t kRowGrain = 24;  // rows of C a chunk: a whole number of tiles for every vector width
-
-const GemmKernels& active_gemm() {
+const GemmKernels& active_gemm_kernels() {
 #if defined(__x86_64__)
   if (current_isa() == Isa::avx512) return avx512::gemm_kernels;
   if (current_isa() == Isa::avx2) return avx2::gemm_kernels;
 #endif
   return portable::gemm_kernels;
 }
+
+namespace {
+
+constexpr int64_t kRowGrain = 24;  // rows of C a chunk: a whole number of tiles for every vector width
 
 // The plain loops, for double.
 template <class T>
@@ -58,7 +58,7 @@ void gemm_loops(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, cons
 // f32: B is packed once, then chunks of rows run side by side. A transposed is turned chunk by chunk.
 void gemm_packed(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
                  const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
-  const GemmKernels& kernels = active_gemm();
+  const GemmKernels& kernels = active_gemm_kernels();
   auto block = allocate(kernels.packed_size(n, k) * static_cast<int64_t>(sizeof(float)));
   auto* packed = reinterpret_cast<float*>(block.get());
   parallel_for(kernels.panels(n), std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, 16 * k)),

@@ -44,9 +44,28 @@ void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a,
   }
 }
 
+constexpr int64_t kChains = 12;  // as many sums as it takes to hide the latency of FMA
+
+float gemm_multiply_adds(int64_t rounds) {
+  V sum[kChains] = {}, a = broadcast<kLanes>(0.999f), b = broadcast<kLanes>(1e-3f);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int64_t c = 0; c < kChains; ++c) sum[c] = sum[c] * a + b;
+  }
+  V total = sum[0];
+  for (int64_t c = 1; c < kChains; ++c) total += sum[c];
+  return total[0];
+}
+
 }  // namespace
 
 extern const GemmKernels gemm_kernels = {
-    .panels = gemm_panels, .packed_size = gemm_packed_size, .pack = gemm_pack, .multiply = gemm_multiply};
+    .panels = gemm_panels,
+    .packed_size = gemm_packed_size,
+    .pack = gemm_pack,
+    .multiply = gemm_multiply,
+    .multiply_adds_a_round = kChains * kLanes,
+    .multiply_adds = gemm_multiply_adds,
+};
 
 }  // namespace dgp::DGP_ISA

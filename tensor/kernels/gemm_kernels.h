@@ -19,7 +19,12 @@ struct GemmKernels {
   // c [m,n] = alpha * a [m,k] b + beta * c. c is not read when beta is 0.
   void (*multiply)(int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
                    const float* packed, float beta, float* c, int64_t ldc);
+  // For benchmarks: rounds of multiply_adds_a_round fused multiply-adds, on registers alone.
+  int64_t multiply_adds_a_round;
+  float (*multiply_adds)(int64_t rounds);
 };
+
+const GemmKernels& active_gemm_kernels();  // of the instruction set in use
 
 namespace DGP_ISA {
 extern const GemmKernels gemm_kernels;
