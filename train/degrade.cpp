@@ -100,8 +100,43 @@ Tensor shrink_bicubic(const Tensor& hr, int64_t scale) {
   return shrink(hr, scale, normalised(weights), first);
 }
 
+namespace {
+
+// The same deviation along both axes: rows first, then columns.
+Tensor round_blur(const Tensor& x, double sigma) {
+  const int64_t H = x.dim(0), W = x.dim(1), C = x.dim(2);
+  const auto radius = static_cast<int64_t>(std::ceil(2.5 * sigma));
+  std::vector<double> taps;
+  for (int64_t t = -radius; t <= radius; ++t)
+    taps.push_back(std::exp(-0.5 * static_cast<double>(t * t) / (sigma * sigma)));
+  const std::vector<float> weights = normalised(taps);
+  Tensor rows = Tensor::zeros(x.shape()), result = Tensor::zeros(x.shape());
+  for (int64_t y = 0; y < H; ++y) {
+    float* out = rows.data<float>() + y * W * C;
+    for (int64_t t = -radius; t <= radius; ++t) {
+      const float* from = x.data<float>() + std::clamp<int64_t>(y + t, 0, H - 1) * W * C;
+      const float w = weights[static_cast<size_t>(t + radius)];
+      for (int64_t i = 0; i < W * C; ++i) out[i] += w * from[i];
+    }
+  }
+  std::vector<float> line(static_cast<size_t>((W + 2 * radius) * C));
+  for (int64_t y = 0; y < H; ++y) {
+    for (int64_t u = 0; u < W + 2 * radius; ++u)
+      std::copy_n(rows.data<float>() + (y * W + std::clamp<int64_t>(u - radius, 0, W - 1)) * C, C,
+                  &line[static_cast<size_t>(u * C)]);
+    float* out = result.data<float>() + y * W * C;
+    for (int64_t t = 0; t <= 2 * radius; ++t)
+      for (int64_t i = 0; i < W * C; ++i)
+        out[i] += weights[static_cast<size_t>(t)] * line[static_cast<size_t>(t * C + i)];
+  }
+  return result;
+}
+
+}  // namespace
+
 Tensor gaussian_blur(const Tensor& x, double sigma_x, double sigma_y, double angle) {
   check_rank("gaussian_blur", "picture", x, 3);
+  if (sigma_x == sigma_y) return round_blur(x, sigma_x);
   const int64_t H = x.dim(0), W = x.dim(1), C = x.dim(2);
   const auto radius = static_cast<int64_t>(std::ceil(2.5 * std::max(sigma_x, sigma_y)));
   const double c = std::cos(angle), s = std::sin(angle);

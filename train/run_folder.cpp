@@ -45,8 +45,7 @@ RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.fo
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       char owner[32] = {};
       if (::pread(lock_, owner, sizeof owner - 1, 0) < 0) owner[0] = 0;
-      fail(ErrorCode::locked, folder_, ": another process", *owner ? " (number " : "",
-           std::strtok(owner, "\n") ?: "", *owner ? ")" : "",
+      fail(ErrorCode::locked, folder_, ": process ", std::strtol(owner, nullptr, 10),
            " is training here; choose another folder with --set out=DIR");
     }
     if (!resume && !list_checkpoints(checkpoints()).empty())

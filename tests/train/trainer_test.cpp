@@ -3,12 +3,11 @@
 
 #include <atomic>
 #include <cmath>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "models/state.h"
 #include "tensor/file.h"
 #include "tests/test.h"
+#include "tests/train/outcome.h"
 #include "tests/train/pictures.h"
 #include "train/checkpoint.h"
 #include "train/run_folder.h"
@@ -16,24 +15,6 @@
 using namespace dgp;
 
 namespace {
-
-// Everything a run leaves that must not depend on how it was interrupted: the state after the last step and
-// the losses of the log.
-std::string outcome(const TrainConfig& config) {
-  SafeTensors last = read_safetensors(list_checkpoints(config.folder() + "/checkpoints").at(0));
-  last.metadata.erase("seconds"), last.metadata.erase("checksum"), last.metadata.erase("config");
-  std::ostringstream text;
-  for (const std::string& bytes : {safetensors_bytes(last), read_file(config.folder() + "/last.safetensors")})
-    text << crc32(bytes.data(), bytes.size()) << "\n";
-  std::istringstream lines(read_file(config.folder() + "/metrics.jsonl"));
-  std::string line;
-  while (std::getline(lines, line)) {
-    auto json = nlohmann::json::parse(line);
-    for (const char* key : {"seconds", "it_per_s", "waiting"}) json.erase(key);
-    text << json << "\n";
-  }
-  return text.str();
-}
 
 TrainResult train_until(const TrainConfig& config, int64_t stop_at, bool resume) {
   std::atomic<bool> stop = false;

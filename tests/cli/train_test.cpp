@@ -1,0 +1,90 @@
+// dgp train as a process: killed at any moment, interrupted, and how it ends.
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tests/cli/run.h"
+#include "tests/test.h"
+#include "tests/train/outcome.h"
+#include "tests/train/pictures.h"
+
+using namespace dgp;
+
+namespace {
+
+// A run of a very small network, with its configuration on disk.
+struct Scene : TempFolder {
+  TrainConfig config;
+  std::string file;
+
+  explicit Scene(int64_t iterations) : config(small_run(*this)) {
+    config.iterations = iterations;
+    config.validate.data = config.data.train;
+    config.validate.every = 20, config.validate.border = 2, config.validate.images = 0;
+    file = path / "run.yml";
+    write_file(file, to_yaml(config));
+  }
+  Outcome train(const std::string& rest = "") const { return dgp_run("train -q " + file + " " + rest); }
+  std::string newest() const {
+    auto all = list_checkpoints(config.folder() + "/checkpoints");
+    return all.empty() ? "" : all[0];
+  }
+};
+
+// Starts a run, waits until it has saved a checkpoint and `later` more, sends the signal; the exit status.
+int signalled(const Scene& scene, int number, std::chrono::milliseconds later) {
+  const std::string before = scene.newest();
+  pid_t child = fork();
+  if (child == 0) {
+    execl(DGP_PROGRAM, DGP_PROGRAM, "train", "-q", scene.file.c_str(), "--resume", nullptr);
+    _exit(99);
+  }
+  int status = 0;
+  while (scene.newest() == before) {
+    if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  std::this_thread::sleep_for(later);
+  kill(child, number);
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+TEST_CASE("a run killed ten times ends with the bits of one left alone") {
+  Scene alone(200), killed(200);
+  REQUIRE(alone.train().status == 0);
+  int kills = 0;
+  Rng rng(11);
+  for (int i = 0; i < 10; ++i)
+    kills += signalled(killed, SIGKILL, std::chrono::milliseconds(rng.below(12))) == 128 + SIGKILL;
+  CHECK(kills >= 3);  // a fast machine may reach the end before the tenth
+  CHECK(killed.train("--resume").status == 0);
+  CHECK(outcome(killed.config) == outcome(alone.config));
+}
+
+TEST_CASE("Ctrl-C and SIGTERM save and stop, and the run goes on") {
+  Scene scene(1'000'000);
+  CHECK(signalled(scene, SIGINT, std::chrono::milliseconds(3)) == 130);
+  const std::string first = scene.newest();
+  CHECK(signalled(scene, SIGTERM, std::chrono::milliseconds(3)) == 143);
+  CHECK(scene.newest() > first);
+  CHECK_THAT(contents(scene.config.folder() + "/log.txt"), ContainsSubstring("resumed from " + first));
+}
+
+TEST_CASE("dgp train ends with the status that says why") {
+  Scene scene(3);
+  CHECK(scene.train("--set itreations=5").status == 2);
+  CHECK_THAT(scene.train("--set itreations=5").err, ContainsSubstring("iterations"));
+  CHECK(scene.train("--set data.train.0.hr=" + scene / "none").status == 3);
+  CHECK(scene.train("--set data.patch=400").status == 3);
+  CHECK(scene.train("--set out=/dev/null/x").status == 5);
+  CHECK(dgp_run("train " + scene / "none.yml").status == 3);
+  CHECK(scene.train().status == 0);
+  CHECK(scene.train().status == 2);  // the folder holds a run
+  CHECK(scene.train("--resume").status == 0);
+  Outcome locked =
+      dgp_run("train -q " + scene.file + " --resume", "flock " + scene.config.folder() + "/.lock");
+  CHECK(locked.status == 75);
+}
