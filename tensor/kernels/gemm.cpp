@@ -46,15 +46,18 @@ void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a,
 
 constexpr int64_t kChains = 12;  // as many sums as it takes to hide the latency of FMA
 
+// The sums start from different values: equal ones the compiler would compute once.
 float gemm_multiply_adds(int64_t rounds) {
-  V sum[kChains] = {}, a = broadcast<kLanes>(0.999f), b = broadcast<kLanes>(1e-3f);
+  V sum[kChains], a = broadcast<kLanes>(0.999f), b = broadcast<kLanes>(1e-3f);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = broadcast<kLanes>(static_cast<float>(c));
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
-    for (int64_t c = 0; c < kChains; ++c) sum[c] = sum[c] * a + b;
+    for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * a + b;
   }
-  V total = sum[0];
-  for (int64_t c = 1; c < kChains; ++c) total += sum[c];
-  return total[0];
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] += sum[c];
+  return sum[0][0];
 }
 
 }  // namespace
