@@ -37,14 +37,15 @@ demo: all
 	@mkdir -p demo
 	$(DGP) upscale docs/demo.png -o demo/upscaled.png
 	$(DGP) compare docs/demo.png demo/upscaled.png -o demo/compare.html
-	$(DGP) compare docs/demo.png demo/upscaled.png -o demo/strip.png
+	$(DGP) compare docs/demo.png demo/upscaled.png --crop 540,320,240,240 -o demo/strip.png
 	@echo
 	@echo "Upscaled photograph:           demo/upscaled.png"
 	@echo "Side by side, bicubic and dgp: demo/strip.png"
 	@echo "With a slider, in a browser:   demo/compare.html"
 
 bench: all
-	$(DGP) bench
+	$(DGP) bench conv
+	$(DGP) bench model
 
 # The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
 # alone: it needs the packages clang and libomp-dev.

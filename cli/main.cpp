@@ -1,8 +1,10 @@
 // The dgp program: parses the command line, runs the subcommand, turns errors into exit statuses.
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <new>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -15,6 +17,15 @@ constexpr const char* kExitCodes =
 int report(const std::string& message, int code) {
   std::cerr << "dgp: " << message << "\n";
   return code;
+}
+
+// OpenMP's threads spin while they wait for work, by default for milliseconds: beside any other busy program
+// they then take the time of the thread they wait for, and all stands still. A short spin costs nothing on an
+// idle machine. The runtime reads its environment before main(), hence the second start.
+void spin_briefly(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
+  setenv("GOMP_SPINCOUNT", "10000", 1);
+  execv("/proc/self/exe", argv);  // returns only when it cannot: then the default stays
 }
 
 int run(CLI::App& app, int argc, char** argv) {
@@ -37,6 +48,7 @@ int run(CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  spin_briefly(argv);
   std::signal(SIGPIPE, SIG_IGN);
   dgp::install_signal_handlers();
   CLI::App app("dgp " DGP_VERSION ": train and run DGPNet, image super-resolution written from scratch");
