@@ -5,11 +5,11 @@ CMAKE_FLAGS ?=
 PACKAGES = cmake g++ make catch2 libcli11-dev libstb-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
 
 # A build folder keeps the generator it was configured with; a new one takes Ninja where there is one.
-GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ninja),-G Ninja))
+GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ninja 2>/dev/null),-G Ninja))
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all configure deps test demo bench asan ubsan tsan fuzz format clean
+.PHONY: all configure deps test demo bench asan ubsan tsan fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
@@ -56,6 +56,11 @@ ubsan:
 tsan:
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
 	$(MAKE) test BUILD=build-tsan CMAKE_FLAGS="-DDGP_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++"
+
+# The program, the library and its headers; in CMake then: find_package(dgp), target dgp::dgp.
+PREFIX ?= /usr/local
+install: all
+	cmake --install $(BUILD) --prefix $(PREFIX)
 
 # A minute of libFuzzer on each parser of untrusted files. Needs clang.
 FUZZ_SECONDS ?= 60

@@ -38,7 +38,7 @@ const char* to_string(Device device) { return device == Device::cpu ? "cpu" : "c
 
 std::string to_string(const Shape& shape) {
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  for (size_t i = 0; i < shape.size(); ++i) text.append(i ? "," : "").append(std::to_string(shape[i]));
   return text + "]";
 }
 

@@ -3,6 +3,7 @@
 // does not.
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
@@ -23,7 +24,7 @@ const std::map<std::string, std::set<std::string>> kStandsOn = {
     {"image", {"tensor"}},
     {"infer", {"tensor", "autograd", "ops", "models", "image"}},
     {"train", {"tensor", "autograd", "ops", "models", "image"}},
-    {"bench", {"tensor", "autograd", "ops", "models", "image", "infer", "train"}},
+    {"bench", {"tensor", "autograd", "ops", "models", "image", "infer", "train", "cli"}},
     {"cli", {"tensor", "autograd", "ops", "models", "image", "infer", "train", "bench"}},
 };
 
@@ -80,4 +81,14 @@ TEST_CASE("the include check sees an arrow that points the wrong way") {
                                                                               {"models", "cli/main.h"},
                                                                               {"ops", "conv2d.h"}})
     CHECK(objection(folder, path) != "");
+}
+
+TEST_CASE("the README prints the program that is compiled") {
+  auto text_of = [](const char* path) {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  std::string example = text_of(DGP_SOURCE_DIR "/docs/example.cpp");
+  REQUIRE(!example.empty());
+  CHECK(text_of(DGP_SOURCE_DIR "/README.md").find("```cpp\n" + example + "```") != std::string::npos);
 }
