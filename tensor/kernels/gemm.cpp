@@ -46,11 +46,12 @@ void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a,
 
 constexpr int64_t kChains = 12;  // as many sums as it takes to hide the latency of FMA
 
-// The sums start from different values: equal ones the compiler would compute once.
+// The sums start from different values, none of them the fixed point 1: the compiler would compute equal ones
+// once, and a constant one not at all.
 float gemm_multiply_adds(int64_t rounds) {
   V sum[kChains], a = broadcast<kLanes>(0.999f), b = broadcast<kLanes>(1e-3f);
 #pragma GCC unroll 12
-  for (int c = 0; c < kChains; ++c) sum[c] = broadcast<kLanes>(static_cast<float>(c));
+  for (int c = 0; c < kChains; ++c) sum[c] = broadcast<kLanes>(static_cast<float>(c) + 0.5f);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * a + b;
