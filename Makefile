@@ -9,10 +9,13 @@ GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ni
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all configure deps test demo bench asan ubsan tsan fuzz install format clean
+.PHONY: all program configure deps test demo bench asan ubsan tsan fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
+
+program: configure
+	cmake --build $(BUILD) --parallel $(JOBS) --target dgp_program
 
 configure: deps
 	cmake -S . -B $(BUILD) $(GENERATOR) $(CMAKE_FLAGS)
@@ -33,7 +36,7 @@ deps:
 test: all
 	$(RUN_TESTS)
 
-demo: all
+demo: program
 	@mkdir -p demo
 	$(DGP) upscale docs/demo.png -o demo/upscaled.png
 	$(DGP) compare docs/demo.png demo/upscaled.png -o demo/compare.html
@@ -43,7 +46,7 @@ demo: all
 	@echo "Side by side, bicubic and dgp: demo/strip.png"
 	@echo "With a slider, in a browser:   demo/compare.html"
 
-bench: all
+bench: program
 	$(DGP) bench conv
 	$(DGP) bench model
 
