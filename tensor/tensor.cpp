@@ -85,7 +85,7 @@ template Tensor Tensor::from(Shape, const std::vector<int64_t>&);
 
 int64_t Tensor::dim(int axis) const {
   int a = axis < 0 ? axis + rank() : axis;
-  check(a >= 0 && a < rank(), "axis ", axis, " of tensor ", to_string(shape_));
+  if (a < 0 || a >= rank()) fail(ErrorCode::invalid, "axis ", axis, " of tensor ", to_string(shape_));
   return shape_[static_cast<size_t>(a)];
 }
 
