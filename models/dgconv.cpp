@@ -73,6 +73,13 @@ Var DGConv::parallel(const Var& x) const {
   return add(y, bias);
 }
 
+void DGConv::fuse() {
+  if (deploy()) return;
+  weight = Var(fused_weight().value(), true);
+  raw.clear();
+  for (Var* v : {&idg_location, &fc1_weight, &fc1_bias, &fc2_weight, &fc2_bias}) *v = {};
+}
+
 void DGConv::visit(const Visitor& visitor, const std::string& prefix) {
   if (deploy()) {
     visitor(prefix + ".weight", weight);

@@ -46,6 +46,7 @@ struct DGConv {
   Var fused_weight() const;                       // [O,k,k,I], either form
   Var operator()(const Var& x) const;             // x [N,H,W,I] -> [N,H,W,O], one convolution
   Var parallel(const Var& x) const;               // the same drawn literally: n convolutions, weighted, added
+  void fuse();                                    // to the deploy form
   void visit(const Visitor& visitor, const std::string& prefix);
 };
 

@@ -34,6 +34,14 @@ void make_identity(DGConv& conv) {
   }
 }
 
+std::vector<DGConv*> convolutions(DGPNet& net) {
+  std::vector<DGConv*> all = {&net.head, &net.tail};
+  for (AIIBlock& b : net.body)
+    all.insert(all.end(), {&b.statistical, &b.structural, &b.stat_to_stat, &b.stat_to_struct,
+                           &b.struct_to_stat, &b.struct_to_struct});
+  return all;
+}
+
 }  // namespace
 
 DGPNet::DGPNet(const DGPNetConfig& config_, const Rng& rng, bool deploy_)
@@ -101,38 +109,13 @@ int64_t parameter_count(DGPNet& net) {
 
 DGPNet fuse(const DGPNet& net) {
   NoGrad no_grad;
-  DGPNet source = net;  // its Vars share values; to() gives it doubles of its own
+  DGPNet fused = net;
   DType dtype = net.upsample_bias.dtype();
-  source.to(DType::f64);
-  DGPNet fused(net.config, Rng(1), true);
-  auto assign = [&](Var& to, const Var& from) { to.set_value(from.value().to(dtype).clone()); };
-  auto assign_conv = [&](DGConv& to, const DGConv& from) {
-    assign(to.weight, from.fused_weight());
-    assign(to.bias, from.bias);
-  };
-  auto assign_attention = [&](Attention& to, const Attention& from) {
-    assign(to.squeeze_weight, from.squeeze_weight);
-    assign(to.squeeze_bias, from.squeeze_bias);
-    assign(to.excite_weight, from.excite_weight);
-    assign(to.excite_bias, from.excite_bias);
-    assign(to.project_weight, from.project_weight);
-    assign(to.project_bias, from.project_bias);
-  };
-  assign_conv(fused.head, source.head);
-  for (size_t i = 0; i < source.body.size(); ++i) {
-    AIIBlock &to = fused.body[i], &from = source.body[i];
-    assign_conv(to.statistical, from.statistical);
-    assign_conv(to.structural, from.structural);
-    assign_conv(to.stat_to_stat, from.stat_to_stat);
-    assign_conv(to.stat_to_struct, from.stat_to_struct);
-    assign_conv(to.struct_to_stat, from.struct_to_stat);
-    assign_conv(to.struct_to_struct, from.struct_to_struct);
-    assign_attention(to.attend_stat, from.attend_stat);
-    assign_attention(to.attend_struct, from.attend_struct);
-  }
-  assign(fused.upsample_weight, source.upsample_weight);
-  assign(fused.upsample_bias, source.upsample_bias);
-  assign_conv(fused.tail, source.tail);
+  fused.visit([](const std::string&, Var& v) { v.set_value(v.value().clone()); });  // values of its own
+  fused.to(DType::f64);
+  fused.deploy = true;
+  for (DGConv* conv : convolutions(fused)) conv->fuse();
+  fused.to(dtype);
   return fused;
 }
 

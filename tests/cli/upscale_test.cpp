@@ -160,7 +160,7 @@ TEST_CASE("exit status 2: usage and configuration") {
         "upscale " + input + output + " -m no-such-name", "upscale " + input + output + " --nonsense"})
     CHECK(dgp_run(arguments).status == 2);
   for (const std::string options : {"--tile 0", "--tile -3", "--tile 12x", "--device cuda", "--device tpu",
-                                     "--threads -1", "--threads many"})
+                                    "--threads -1", "--threads many"})
     CHECK(scene.upscale(input + output + " " + options).status == 2);
   CHECK(scene.upscale(input + " -o " + scene / "b.tiff").status == 2);
   CHECK(scene.upscale(input + " -o " + scene / "b.npy").status == 2);
