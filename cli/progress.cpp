@@ -40,13 +40,15 @@ void Progress::erase_line() {
   if (terminal_ && !quiet_) std::cerr << kEraseLine;
 }
 
-void Progress::start(const std::string& name, int64_t output_pixels) {
+void Progress::start(const std::string& name) {
   ++index_;
   name_ = name;
-  file_megapixels_ = static_cast<double>(output_pixels) / 1e6;
+  file_megapixels_ = 0;
   file_begin_ = Clock::now();
   shown_ = {};
 }
+
+void Progress::expect(int64_t output_pixels) { file_megapixels_ = static_cast<double>(output_pixels) / 1e6; }
 
 void Progress::update(double fraction) {
   if (quiet_ || !terminal_ || seconds_since(shown_) < kRedrawSeconds) return;

@@ -12,8 +12,9 @@ class Progress {
  public:
   Progress(bool quiet, int64_t files);
 
-  void start(const std::string& name, int64_t output_pixels);
-  void update(double fraction);  // of the file
+  void start(const std::string& name);
+  void expect(int64_t output_pixels);  // of the file just started
+  void update(double fraction);        // of the file
   void finish(const std::string& text);
   void failed(const std::string& message);  // also when quiet
   void end();                               // after the last file: the summary, if there were several

@@ -16,6 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int64_t kMaxPngSide = 1000000;  // what common readers accept
+
 struct UpscaleOptions {
   std::vector<std::string> inputs;
   std::string output, model = "real-x4", tile = "auto";
@@ -47,17 +49,22 @@ std::string size_text(int64_t width, int64_t height) {
   return std::to_string(width) + "x" + std::to_string(height);
 }
 
-void check_output_size(const std::string& name, int64_t width, int64_t height) {
-  if (width > kMaxSide * 16 || height > kMaxSide * 16)
-    fail(ErrorCode::limit, name, ": the result would be ", size_text(width, height), " pixels");
+// Formats have their limits; better known before the work than after it.
+void check_output_size(const Job& job, int64_t width, int64_t height) {
+  std::string ending = lower_extension(job.output);
+  bool jpeg = ending == ".jpg" || ending == ".jpeg";
+  int64_t side = jpeg ? kMaxJpegSide : ending == ".bmp" ? kMaxSide : kMaxPngSide;
+  if (width > side || height > side)
+    fail(ErrorCode::limit, job.input.string(), ": the result would be ", size_text(width, height),
+         " pixels; ", ending, " holds at most ", side, " a side", side < kMaxPngSide ? ", .png more" : "");
 }
 
 // Returns "17x9 -> 68x36".
 std::string upscale_image(const Job& job, const Upscaler& upscaler, Progress& progress) {
   Image lr = read_image(job.input.string());
   int64_t height = lr.pixels.dim(0), width = lr.pixels.dim(1), s = upscaler.scale();
-  check_output_size(job.input.string(), width * s, height * s);
-  progress.start(job.input.filename().string(), width * s * height * s);
+  check_output_size(job, width * s, height * s);
+  progress.expect(width * s * height * s);
   if (lower_extension(job.output) == ".png") {
     PngWriter writer(job.output.string(), width * s, height * s, lr.pixels.dim(2), lr.depth);
     upscaler.stream(lr, [&](const Tensor& rows, int64_t) { writer.rows(rows); });
@@ -75,7 +82,7 @@ std::string upscale_npy(const Job& job, const Upscaler& upscaler, Progress& prog
     fail(ErrorCode::bad_file, job.input.string(), ": expects f32 [N,3,H,W], holds ", to_string(lr.dtype()),
          " ", to_string(lr.shape()));
   int64_t s = upscaler.scale();
-  progress.start(job.input.filename().string(), lr.dim(0) * lr.dim(2) * s * lr.dim(3) * s);
+  progress.expect(lr.dim(0) * lr.dim(2) * s * lr.dim(3) * s);
   NoGrad no_grad;
   Tensor hr = upscaler(permute(lr, {0, 2, 3, 1}).value());
   hr = permute(hr, {0, 3, 1, 2}).value();
@@ -85,6 +92,7 @@ std::string upscale_npy(const Job& job, const Upscaler& upscaler, Progress& prog
 
 // One job; returns its exit status. Interruption ends the program, everything else the job alone.
 int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
+  progress.start(job.input.filename().string());
   try {
     if (job.output.has_parent_path()) fs::create_directories(job.output.parent_path());
     std::string sizes =
@@ -95,7 +103,8 @@ int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
     progress.failed("interrupted");
     throw Exit{stop_exit_code()};
   } catch (const Error& error) {
-    progress.failed(error.what());
+    std::string message = error.what(), name = job.input.string();
+    progress.failed(message.find(name) == std::string::npos ? name + ": " + message : message);
     return static_cast<int>(error.code());
   } catch (const std::bad_alloc&) {
     progress.failed(job.input.string() + ": out of memory");
