@@ -9,8 +9,9 @@
 // constant in B and A is exact in f32. Transposed, the same matrices give the gradient of the weights:
 //   dg = G^T [ sum over tiles (A dy A^T) . (B^T d B) ] G
 //
-// Each transform works on kLanes channels at once, two result rows at a time, so that all its values stay in
-// registers.
+// Each transform works on kLanes channels at once, first on columns, then on rows, with the values in between
+// on the stack: 16 registers then hold a line and every constant, and no multiply-add waits for a constant's
+// load.
 #pragma once
 
 #include "tensor/simd.h"
@@ -29,128 +30,94 @@ inline constexpr float kN0 = static_cast<float>(1 / (0.5625 * 2.25));
 inline constexpr float kNa = static_cast<float>(1 / (2 * 0.5625 * (0.5625 - 2.25)));
 inline constexpr float kNb = static_cast<float>(1 / (2 * 2.25 * (2.25 - 0.5625)));
 
-// Two results of B^T d: those at points 0 and infinity, at +-a, at +-b.
-DGP_INLINE void input_ends(V d0, V d1, V d2, V d3, V d4, V d5, V& zero, V& infinity) {
-  zero = d4 + kProduct * d0 - kSum * d2;
-  infinity = d5 + kProduct * d1 - kSum * d3;
-}
-DGP_INLINE void input_pair(V d1, V d2, V d3, V d4, float point, float other2, V& plus, V& minus) {
-  V even = d4 - other2 * d2, odd = d3 - other2 * d1;
-  plus = even + point * odd;
-  minus = even - point * odd;
-}
-
-DGP_INLINE void store_input_row(const V (&d)[6], float* out, int64_t plane) {
-  V t[6];
-  input_ends(d[0], d[1], d[2], d[3], d[4], d[5], t[0], t[5]);
-  input_pair(d[1], d[2], d[3], d[4], kA, kB2, t[1], t[2]);
-  input_pair(d[1], d[2], d[3], d[4], kB, kA2, t[3], t[4]);
-#pragma GCC unroll 6
-  for (int j = 0; j < 6; ++j) store<kLanes>(out + j * plane, t[j]);
+// t = B^T d, 12 multiply-adds.
+DGP_INLINE void input_points(const V (&d)[6], V (&t)[6]) {
+  t[0] = d[4] + kProduct * d[0] - kSum * d[2];
+  V even = d[4] - kB2 * d[2], odd = d[3] - kB2 * d[1];
+  t[1] = even + kA * odd;
+  t[2] = even - kA * odd;
+  even = d[4] - kA2 * d[2], odd = d[3] - kA2 * d[1];
+  t[3] = even + kB * odd;
+  t[4] = even - kB * odd;
+  t[5] = d[5] + kProduct * d[1] - kSum * d[3];
 }
 
 // v[36] = B^T d B; d at `row` and `pixel` strides, v at stride `plane`.
 DGP_INLINE void input_transform(const float* d, int64_t row, int64_t pixel, float* v, int64_t plane) {
-  V plus[6], minus[6];
-#pragma GCC unroll 6
+  V half[6][6], line[6], t[6];
+#pragma GCC unroll 1
   for (int j = 0; j < 6; ++j) {
-    const float* p = d + j * pixel;
-    input_ends(load<kLanes>(p), load<kLanes>(p + row), load<kLanes>(p + 2 * row), load<kLanes>(p + 3 * row),
-               load<kLanes>(p + 4 * row), load<kLanes>(p + 5 * row), plus[j], minus[j]);
-  }
-  store_input_row(plus, v, plane);
-  store_input_row(minus, v + 30 * plane, plane);
 #pragma GCC unroll 6
-  for (int j = 0; j < 6; ++j) {
-    const float* p = d + j * pixel;
-    input_pair(load<kLanes>(p + row), load<kLanes>(p + 2 * row), load<kLanes>(p + 3 * row),
-               load<kLanes>(p + 4 * row), kA, kB2, plus[j], minus[j]);
-  }
-  store_input_row(plus, v + 6 * plane, plane);
-  store_input_row(minus, v + 12 * plane, plane);
+    for (int i = 0; i < 6; ++i) line[i] = load<kLanes>(d + i * row + j * pixel);
+    input_points(line, t);
 #pragma GCC unroll 6
-  for (int j = 0; j < 6; ++j) {
-    const float* p = d + j * pixel;
-    input_pair(load<kLanes>(p + row), load<kLanes>(p + 2 * row), load<kLanes>(p + 3 * row),
-               load<kLanes>(p + 4 * row), kB, kA2, plus[j], minus[j]);
+    for (int i = 0; i < 6; ++i) half[i][j] = t[i];
   }
-  store_input_row(plus, v + 18 * plane, plane);
-  store_input_row(minus, v + 24 * plane, plane);
+#pragma GCC unroll 1
+  for (int i = 0; i < 6; ++i) {
+    input_points(half[i], t);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; ++j) store<kLanes>(v + (i * 6 + j) * plane, t[j]);
+  }
 }
 
-// Rows 0 and 2 of A^T m need sums over +-, rows 1 and 3 differences.
-DGP_INLINE void output_even(V m0, V m1, V m2, V m3, V m4, V& y0, V& y2) {
-  V a = m1 + m2, b = m3 + m4;
-  y0 = m0 + a + b;
-  y2 = kA2 * a + kB2 * b;
-}
-DGP_INLINE void output_odd(V m1, V m2, V m3, V m4, V m5, V& y1, V& y3) {
-  V a = m1 - m2, b = m3 - m4;
-  y1 = kA * a + kB * b;
-  y3 = m5 + kA3 * a + kB3 * b;
-}
-DGP_INLINE void output_row(const V (&m)[6], V (&y)[4]) {
-  output_even(m[0], m[1], m[2], m[3], m[4], y[0], y[2]);
-  output_odd(m[1], m[2], m[3], m[4], m[5], y[1], y[3]);
+// y = A^T m
+DGP_INLINE void output_points(const V (&m)[6], V (&y)[4]) {
+  V sum_a = m[1] + m[2], sum_b = m[3] + m[4], difference_a = m[1] - m[2], difference_b = m[3] - m[4];
+  y[0] = m[0] + sum_a + sum_b;
+  y[1] = kA * difference_a + kB * difference_b;
+  y[2] = kA2 * sum_a + kB2 * sum_b;
+  y[3] = m[5] + kA3 * difference_a + kB3 * difference_b;
 }
 
-// y = A^T m A; m at stride `plane`.
-DGP_INLINE void output_transform(const float* m, int64_t plane, V (&y)[4][4]) {
-  V first[6], second[6];
-#pragma GCC unroll 6
+// Rows of y = A^T m A, m at stride `plane`: emit(row, y) for each of the 4.
+template <class Emit>
+DGP_INLINE void output_transform(const float* m, int64_t plane, const Emit& emit) {
+  V half[4][6], line[6], y[4];
+#pragma GCC unroll 1
   for (int j = 0; j < 6; ++j) {
-    const float* p = m + j * plane;
-    output_even(load<kLanes>(p), load<kLanes>(p + 6 * plane), load<kLanes>(p + 12 * plane),
-                load<kLanes>(p + 18 * plane), load<kLanes>(p + 24 * plane), first[j], second[j]);
-  }
-  output_row(first, y[0]);
-  output_row(second, y[2]);
 #pragma GCC unroll 6
-  for (int j = 0; j < 6; ++j) {
-    const float* p = m + j * plane;
-    output_odd(load<kLanes>(p + 6 * plane), load<kLanes>(p + 12 * plane), load<kLanes>(p + 18 * plane),
-               load<kLanes>(p + 24 * plane), load<kLanes>(p + 30 * plane), first[j], second[j]);
+    for (int i = 0; i < 6; ++i) line[i] = load<kLanes>(m + (i * 6 + j) * plane);
+    output_points(line, y);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) half[i][j] = y[i];
   }
-  output_row(first, y[1]);
-  output_row(second, y[3]);
+#pragma GCC unroll 1
+  for (int i = 0; i < 4; ++i) {
+    output_points(half[i], y);
+    emit(i, y);
+  }
 }
 
-DGP_INLINE void gradient_pair(V y0, V y1, V y2, V y3, float point, float point2, V& plus, V& minus) {
-  V even = y0 + point2 * y2, odd = y1 + point2 * y3;
-  plus = even + point * odd;
-  minus = even - point * odd;
-}
-DGP_INLINE void store_gradient_row(const V (&y)[4], float* out, int64_t plane) {
-  V plus, minus;
-  store<kLanes>(out, y[0]);
-  gradient_pair(y[0], y[1], y[2], y[3], kA, kA2, plus, minus);
-  store<kLanes>(out + plane, plus);
-  store<kLanes>(out + 2 * plane, minus);
-  gradient_pair(y[0], y[1], y[2], y[3], kB, kB2, plus, minus);
-  store<kLanes>(out + 3 * plane, plus);
-  store<kLanes>(out + 4 * plane, minus);
-  store<kLanes>(out + 5 * plane, y[3]);
+// z = A y
+DGP_INLINE void gradient_points(const V (&y)[4], V (&z)[6]) {
+  z[0] = y[0];
+  V even = y[0] + kA2 * y[2], odd = y[1] + kA2 * y[3];
+  z[1] = even + kA * odd;
+  z[2] = even - kA * odd;
+  even = y[0] + kB2 * y[2], odd = y[1] + kB2 * y[3];
+  z[3] = even + kB * odd;
+  z[4] = even - kB * odd;
+  z[5] = y[3];
 }
 
 // z[36] = A dy A^T; dy [4,4] at `row` and `pixel` strides, z at stride `plane`.
 DGP_INLINE void gradient_transform(const float* dy, int64_t row, int64_t pixel, float* z, int64_t plane) {
-  V y[4][4];
+  V half[6][4], line[4], t[6];
+#pragma GCC unroll 1
+  for (int j = 0; j < 4; ++j) {
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) y[i][j] = load<kLanes>(dy + i * row + j * pixel);
+    for (int i = 0; i < 4; ++i) line[i] = load<kLanes>(dy + i * row + j * pixel);
+    gradient_points(line, t);
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) half[i][j] = t[i];
   }
-  store_gradient_row(y[0], z, plane);
-  store_gradient_row(y[3], z + 30 * plane, plane);
-  V plus[4], minus[4];
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) gradient_pair(y[0][j], y[1][j], y[2][j], y[3][j], kA, kA2, plus[j], minus[j]);
-  store_gradient_row(plus, z + 6 * plane, plane);
-  store_gradient_row(minus, z + 12 * plane, plane);
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) gradient_pair(y[0][j], y[1][j], y[2][j], y[3][j], kB, kB2, plus[j], minus[j]);
-  store_gradient_row(plus, z + 18 * plane, plane);
-  store_gradient_row(minus, z + 24 * plane, plane);
+#pragma GCC unroll 1
+  for (int i = 0; i < 6; ++i) {
+    gradient_points(half[i], t);
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; ++j) store<kLanes>(z + (i * 6 + j) * plane, t[j]);
+  }
 }
 
 // t = G g

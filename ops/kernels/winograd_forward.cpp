@@ -29,25 +29,17 @@ void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, in
 // One tile of one vector of channels from m to the image.
 DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish& finish, const float* residual,
                          float* y, int64_t row, int64_t pixel, int64_t rows, int64_t columns) {
-  V tile[4][4];
-  output_transform(m, m_plane, tile);
-  if (rows == 4 && columns == 4) {
+  output_transform(m, m_plane, [&](int64_t i, const V(&line)[4]) {
+    if (i >= rows) return;
+    const float* from = residual ? residual + i * row : nullptr;
+    if (columns == 4) {
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        int64_t at = i * row + j * pixel;
-        finish(tile[i][j], residual ? residual + at : nullptr, y + at);
-      }
+      for (int j = 0; j < 4; ++j) finish(line[j], from ? from + j * pixel : nullptr, y + i * row + j * pixel);
+      return;
     }
-    return;
-  }
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      int64_t at = i * row + j * pixel;
-      finish(tile[i][j], residual ? residual + at : nullptr, y + at);
-    }
-  }
+    for (int64_t j = 0; j < columns; ++j)
+      finish(line[j], from ? from + j * pixel : nullptr, y + i * row + j * pixel);
+  });
 }
 
 }  // namespace

@@ -44,53 +44,58 @@ struct Segments {
   int64_t count, length;
 };
 
-// emit(row, vector, sum) for each: sum over segments s and k of a[row*lda + offset[s] + k] * b[s, k, vector].
-// Not inlined: on its own the compiler keeps every operand in a register.
-template <int rows, int vectors, class Emit>
-[[gnu::noinline]] void multiply_tile(Segments segments, const float* a, int64_t lda, const float* b,
-                                     const Emit& emit) {
-  V sum[rows][vectors] = {};
-  for (int64_t s = 0; s < segments.count; ++s) {
-    const float* row[rows];
+// Sum over segments s and k of a[row*lda + offset[s] + k] * b[s, k, vector], for `tiles` times `rows` rows.
+// emit_from(first_row) makes the emit(row, vector, sum) of one tile. Not inlined: on its own the compiler
+// keeps every operand in a register.
+template <int rows, int vectors, class EmitFrom>
+[[gnu::noinline]] void multiply_tiles(int64_t tiles, int64_t first_row, Segments segments, const float* a,
+                                      int64_t lda, const float* b, const EmitFrom& emit_from) {
+  for (int64_t tile = 0; tile < tiles; ++tile, first_row += rows) {
+    V sum[rows][vectors] = {};
+    const float* columns = b;
+    for (int64_t s = 0; s < segments.count; ++s) {
+      const float* row[rows];
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) row[r] = a + r * lda + segments.offset[s];
-    for (int64_t k = 0; k < segments.length; ++k, b += vectors * kLanes) {
-      V column[vectors];
+      for (int r = 0; r < rows; ++r) row[r] = a + (first_row + r) * lda + segments.offset[s];
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) column[v] = load<kLanes>(b + v * kLanes);
+      for (int64_t k = 0; k < segments.length; ++k, columns += vectors * kLanes) {
+        V column[vectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) column[v] = load<kLanes>(columns + v * kLanes);
 #pragma GCC unroll 16
-      for (int r = 0; r < rows; ++r) {
-        V factor = broadcast<kLanes>(row[r][k]);
+        for (int r = 0; r < rows; ++r) {
+          V factor = broadcast<kLanes>(row[r][k]);
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[r][v] += factor * column[v];
+          for (int v = 0; v < vectors; ++v) sum[r][v] += factor * column[v];
+        }
       }
     }
-  }
+    auto emit = emit_from(first_row);
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
+    for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) emit(r, v, sum[r][v]);
+      for (int v = 0; v < vectors; ++v) emit(r, v, sum[r][v]);
+    }
   }
 }
 
-// multiply_tile for `rows` <= tile_rows(vectors), chosen at run time.
-template <int vectors, class Emit, int rows = tile_rows(vectors)>
-DGP_INLINE void multiply_rows(int64_t wanted, Segments segments, const float* a, int64_t lda, const float* b,
-                              const Emit& emit) {
+// One tile of `wanted` < tile_rows(vectors) rows, chosen at run time.
+template <int vectors, class EmitFrom, int rows = tile_rows(vectors) - 1>
+DGP_INLINE void multiply_rest(int64_t wanted, int64_t first_row, Segments segments, const float* a,
+                              int64_t lda, const float* b, const EmitFrom& emit_from) {
   if constexpr (rows >= 1) {
-    if (wanted == rows) return multiply_tile<rows, vectors>(segments, a, lda, b, emit);
-    multiply_rows<vectors, Emit, rows - 1>(wanted, segments, a, lda, b, emit);
+    if (wanted == rows) return multiply_tiles<rows, vectors>(1, first_row, segments, a, lda, b, emit_from);
+    multiply_rest<vectors, EmitFrom, rows - 1>(wanted, first_row, segments, a, lda, b, emit_from);
   }
 }
 
-// All rows of A times one panel, in tiles. emit_from(first_row) makes the emit of one tile.
+// All rows of A times one panel.
 template <int vectors, class EmitFrom>
 DGP_INLINE void multiply_vectors(int64_t rows, Segments segments, const float* a, int64_t lda, const float* b,
                                  const EmitFrom& emit_from) {
-  for (int64_t r = 0; r < rows; r += tile_rows(vectors)) {
-    int64_t here = rows - r < tile_rows(vectors) ? rows - r : tile_rows(vectors);
-    multiply_rows<vectors>(here, segments, a + r * lda, lda, b, emit_from(r));
-  }
+  constexpr int kTile = tile_rows(vectors);
+  multiply_tiles<kTile, vectors>(rows / kTile, 0, segments, a, lda, b, emit_from);
+  multiply_rest<vectors>(rows % kTile, rows / kTile * kTile, segments, a, lda, b, emit_from);
 }
 
 template <class EmitFrom>
