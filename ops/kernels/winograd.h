@@ -70,10 +70,9 @@ DGP_INLINE void output_points(const V (&m)[6], V (&y)[4]) {
   y[3] = m[5] + kA3 * difference_a + kB3 * difference_b;
 }
 
-// Rows of y = A^T m A, m at stride `plane`: emit(row, y) for each of the 4.
-template <class Emit>
-DGP_INLINE void output_transform(const float* m, int64_t plane, const Emit& emit) {
-  V half[4][6], line[6], y[4];
+// half = A^T m, m at stride `plane`; output_points of its rows makes y = A^T m A.
+DGP_INLINE void output_columns(const float* m, int64_t plane, V (&half)[4][6]) {
+  V line[6], y[4];
 #pragma GCC unroll 1
   for (int j = 0; j < 6; ++j) {
 #pragma GCC unroll 6
@@ -81,11 +80,6 @@ DGP_INLINE void output_transform(const float* m, int64_t plane, const Emit& emit
     output_points(line, y);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) half[i][j] = y[i];
-  }
-#pragma GCC unroll 1
-  for (int i = 0; i < 4; ++i) {
-    output_points(half[i], y);
-    emit(i, y);
   }
 }
 

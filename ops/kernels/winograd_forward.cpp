@@ -11,9 +11,49 @@ constexpr int64_t kPlanePad = 16;  // floats between planes: without it all 36 f
 
 int64_t plane_size(int64_t tiles, int64_t channels) { return tiles * channels + kPlanePad; }
 
+// The input of the next block, fetched into L2 a few cache lines at a time while the products run.
+class Ahead {
+ public:
+  Ahead(const ImageRows& x, int64_t y, int64_t x_begin, int64_t pixels, int64_t steps) {
+    int64_t top = y - x.first < 0 ? 0 : y - x.first,
+            bottom = y - x.first + 6 < x.rows ? y - x.first + 6 : x.rows;
+    int64_t left = x_begin < 0 ? 0 : x_begin, right = x_begin + pixels < x.width ? x_begin + pixels : x.width;
+    if (top >= bottom || left >= right) return;
+    row_ = x.width * x.channels;
+    per_row_ = (right - left) * x.channels;
+    at_ = x.data + top * row_ + left * x.channels;
+    rows_left_ = bottom - top;
+    per_step_ = (rows_left_ * (per_row_ / kLine + 1) + steps - 1) / steps;
+  }
+
+  DGP_INLINE void step() {
+    for (int64_t i = 0; i < per_step_ && rows_left_ > 0; ++i) {
+      prefetch_l2(at_ + done_);
+      done_ += kLine;
+      if (done_ >= per_row_) done_ = 0, at_ += row_, --rows_left_;
+    }
+  }
+
+ private:
+  static constexpr int64_t kLine = 16;  // floats in a cache line
+  const float* at_ = nullptr;
+  int64_t row_ = 0, per_row_ = 0, rows_left_ = 0, per_step_ = 0, done_ = 0;
+};
+
+// v [36][tiles, ldv] = B^T d B of tiles [begin, begin + tiles).
+void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles, int64_t across, float* v,
+                      int64_t v_plane, int64_t ldv, float* room) {
+  for (int64_t t = 0; t < tiles; ++t) {
+    int64_t ty = args.y.first + (begin + t) / across * 4, tx = (begin + t) % across * 4;
+    Window d = window_at(args.x, ty - args.padding, tx - args.padding, 6, room);
+    for (int64_t c = 0; c < ldv; c += kLanes)
+      input_transform(d.data + c, d.row, d.pixel, v + t * ldv + c, v_plane);
+  }
+}
+
 // m [36][tiles, vectors * kLanes] = v u for one panel.
 void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, int64_t tiles, const float* u,
-                     int64_t vectors, float* m, int64_t m_plane) {
+                     int64_t vectors, float* m, int64_t m_plane, Ahead& ahead) {
   const int64_t whole = 0;
   int64_t ldm = vectors * kLanes;
   for (int64_t xi = 0; xi < 36; ++xi) {
@@ -23,23 +63,64 @@ void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, in
           float* rows = out + first * ldm;
           return [=](int64_t r, int64_t i, V sum) { store<kLanes>(rows + r * ldm + i * kLanes, sum); };
         });
+    ahead.step();
   }
 }
 
-// One tile of one vector of channels from m to the image.
-DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish& finish, const float* residual,
-                         float* y, int64_t row, int64_t pixel, int64_t rows, int64_t columns) {
-  output_transform(m, m_plane, [&](int64_t i, const V(&line)[4]) {
-    if (i >= rows) return;
-    const float* from = residual ? residual + i * row : nullptr;
-    if (columns == 4) {
+// Where one tile goes: `rows` x `columns` pixels of y, and the residual there.
+struct Target {
+  float* y;
+  const float* residual;  // or null
+  int64_t row, pixel, rows, columns;
+};
+
+// One tile of `vectors` neighbouring vectors of channels, so that a cache line of y is written in one go.
+template <int vectors>
+DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
+  V half[vectors][4][6];
+  for (int v = 0; v < vectors; ++v) output_columns(m + v * kLanes, m_plane, half[v]);
+  for (int64_t i = 0; i < to.rows; ++i) {
+    V y[vectors][4];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) output_points(half[v][i], y[v]);
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) finish(line[j], from ? from + j * pixel : nullptr, y + i * row + j * pixel);
-      return;
+    for (int64_t j = 0; j < 4; ++j) {
+      if (j >= to.columns) break;
+      int64_t at = i * to.row + j * to.pixel;
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v)
+        finish[v](y[v][j], to.residual ? to.residual + at + v * kLanes : nullptr, to.y + at + v * kLanes);
     }
-    for (int64_t j = 0; j < columns; ++j)
-      finish(line[j], from ? from + j * pixel : nullptr, y + i * row + j * pixel);
-  });
+  }
+}
+
+// y = A^T m A for one panel of all tiles.
+void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, int64_t across, const Panel& panel,
+               const float* m, int64_t m_plane) {
+  const ImageRows& y = args.y;
+  int64_t ldm = panel.vectors * kLanes;
+  Finish finish[kPanelVectors];
+  for (int64_t i = 0; i < panel.vectors; ++i)
+    finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
+  for (int64_t t = 0; t < tiles; ++t) {
+    int64_t ty = (begin + t) / across * 4, tx = (begin + t) % across * 4;
+    int64_t at = (ty * y.width + tx) * y.channels + panel.first;
+    Target to{const_cast<float*>(y.data) + at,
+              args.epilogue.residual ? args.epilogue.residual + at : nullptr,
+              y.width * y.channels,
+              y.channels,
+              y.rows - ty < 4 ? y.rows - ty : 4,
+              y.width - tx < 4 ? y.width - tx : 4};
+    for (int64_t i = 0; i < panel.vectors; i += 2) {
+      if (panel.vectors - i >= 2) {
+        put_tile<2>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
+      } else {
+        put_tile<1>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
+      }
+      to.y += 2 * kLanes;
+      if (to.residual) to.residual += 2 * kLanes;
+    }
+  }
 }
 
 }  // namespace
@@ -58,31 +139,16 @@ void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t t
   float* v = scratch;
   float* m = v + 36 * v_plane;
   float* room = m + 36 * plane_size(tiles, kPanelVectors * kLanes);
-
-  for (int64_t t = 0; t < tiles; ++t) {
-    int64_t ty = y.first + (tile_begin + t) / across * 4, tx = (tile_begin + t) % across * 4;
-    Window d = window_at(x, ty - args.padding, tx - args.padding, 6, room);
-    for (int64_t c = 0; c < ldv; c += kLanes)
-      input_transform(d.data + c, d.row, d.pixel, v + t * ldv + c, v_plane);
-  }
-
-  for (int64_t p = 0; p < panel_count(y.channels); ++p) {
+  transform_inputs(args, tile_begin, tiles, across, v, v_plane, ldv, room);
+  int64_t panels = panel_count(y.channels);
+  Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
+              tiles * 4 + 2, 36 * panels);
+  for (int64_t p = 0; p < panels; ++p) {
     Panel panel = panel_of(y.channels, p);
-    int64_t ldm = panel.vectors * kLanes, m_plane = plane_size(tiles, ldm);
-    multiply_planes(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, m, m_plane);
-    Finish finish[kPanelVectors];
-    for (int64_t i = 0; i < panel.vectors; ++i)
-      finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
-    for (int64_t t = 0; t < tiles; ++t) {
-      int64_t ty = (tile_begin + t) / across * 4, tx = (tile_begin + t) % across * 4;
-      int64_t rows = y.rows - ty < 4 ? y.rows - ty : 4, columns = y.width - tx < 4 ? y.width - tx : 4;
-      int64_t at = (ty * y.width + tx) * y.channels + panel.first;
-      const float* residual = args.epilogue.residual ? args.epilogue.residual + at : nullptr;
-      for (int64_t i = 0; i < panel.vectors; ++i)
-        put_tile(m + t * ldm + i * kLanes, m_plane, finish[i], residual ? residual + i * kLanes : nullptr,
-                 const_cast<float*>(y.data) + at + i * kLanes, y.width * y.channels, y.channels, rows,
-                 columns);
-    }
+    int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
+    multiply_planes(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, m, m_plane,
+                    ahead);
+    put_tiles(args, tile_begin, tiles, across, panel, m, m_plane);
   }
   if (args.epilogue.stream) stream_fence();
 }
