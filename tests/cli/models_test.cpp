@@ -29,7 +29,7 @@ void write_scene(const std::string& path, int64_t height, int64_t width, int64_t
 
 std::string untrained(const TempFolder& folder, const DGPNetConfig& config) {
   DGPNet net(config);
-  std::string path = folder / ("x" + std::to_string(config.scale) + ".safetensors");
+  std::string path = folder / (std::to_string(config.scale) + ".safetensors");
   save_model(path, net);
   return path;
 }

@@ -125,7 +125,7 @@ TEST_CASE("weights: files that would break the network are refused") {
   check_refused([](SafeTensors& s) { s.metadata["architecture"] = "edsr"; }, {"edsr"});
   check_refused([](SafeTensors& s) { s.metadata["fused"] = "perhaps"; }, {"fused"});
   check_refused([](SafeTensors& s) { s.metadata["fused"] = "true"; }, {"unexpected"});
-  check_refused([](SafeTensors& s) { s.metadata["config"] = "{"; }, {"config"});
+  check_refused([](SafeTensors& s) { s.metadata["config"] = std::string("{"); }, {"config"});
   check_refused([](SafeTensors& s) { s.metadata["config"] = std::string(100'000, '['); }, {"config"});
   for (const char* config :
        {R"({"scale":2,"channels":4,"blocks":1,"kernel":3})",
