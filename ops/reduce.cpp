@@ -24,30 +24,35 @@ double sum_run(const T* x, int64_t n) {  // eight sums side by side, so that add
   return sum;
 }
 
-// x [rows, inner] -> y [inner]
+// x [rows, width], rows `stride` apart -> y [width]
 template <class T>
-void sum_rows(const T* x, int64_t rows, int64_t inner, double* y) {
-  if (inner == 1) {
+void sum_rows(const T* x, int64_t rows, int64_t stride, int64_t width, double* y) {
+  if (stride == 1) {
     *y = sum_run(x, rows);
     return;
   }
-  std::fill_n(y, inner, 0.0);
+  std::fill_n(y, width, 0.0);
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t k = 0; k < inner; ++k) y[k] += static_cast<double>(x[r * inner + k]);
+    for (int64_t k = 0; k < width; ++k) y[k] += static_cast<double>(x[r * stride + k]);
 }
 
-// x [outer, rows, inner] -> [outer, inner] in f64. Long columns are cut into parts of a fixed length.
+// x [outer, rows, inner] -> [outer, inner] in f64. Work is cut into blocks of at most kWidth columns and
+// `part` rows, sizes that the shape alone fixes; sums of parts are then summed in the same way.
 template <class T>
 Tensor sum_axis(const T* x, int64_t outer, int64_t rows, int64_t inner) {
-  int64_t part = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, inner));
+  constexpr int64_t kWidth = 512;
+  int64_t width = std::min(kWidth, inner), blocks = inner > 0 ? (inner + width - 1) / width : 0;
+  int64_t part = std::max<int64_t>(32, kPointwiseGrain / std::max<int64_t>(1, width));
   int64_t parts = std::max<int64_t>(1, (rows + part - 1) / part);
   Tensor partial({outer, parts, inner}, DType::f64);
   double* p = partial.data<double>();
-  int64_t work = std::max<int64_t>(1, std::min(part, rows) * inner);
-  parallel_for(outer * parts, std::max<int64_t>(1, kPointwiseGrain / work), [&](int64_t begin, int64_t end) {
+  int64_t work = std::max<int64_t>(1, std::min(part, rows) * width);
+  int64_t grain = std::max<int64_t>(1, kPointwiseGrain / work);
+  parallel_for(outer * parts * blocks, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      int64_t first = i % parts * part;
-      sum_rows(x + (i / parts * rows + first) * inner, std::min(part, rows - first), inner, p + i * inner);
+      int64_t k = i % blocks * width, row = i / blocks, first = row % parts * part;
+      sum_rows(x + (row / parts * rows + first) * inner + k, std::min(part, rows - first), inner,
+               std::min(width, inner - k), p + row * inner + k);
     }
   });
   if (parts == 1) return partial.reshape({outer, inner});
