@@ -43,7 +43,7 @@ GradcheckResult gradcheck(const std::function<Var(const std::vector<Var>&)>& f,
       x[i] = before;
       double analytic = grad.defined() ? grad.data<double>()[i] : 0;
       double error = std::abs(analytic - numeric) / std::max({std::abs(analytic), std::abs(numeric), floor});
-      if (!(error <= result.worst)) {  // also true for NaN
+      if (!(error <= result.worst) && !std::isnan(result.worst)) {  // a NaN is worst, and stays
         result.worst = error;
         result.where = "input " + std::to_string(k) + " element " + std::to_string(i) + ": analytic " +
                        std::to_string(analytic) + ", numeric " + std::to_string(numeric);
