@@ -30,6 +30,7 @@ const GemmKernels& active_gemm_kernels() {
 namespace {
 
 constexpr int64_t kRowGrain = 24;  // rows of C a chunk: a whole number of tiles for every vector width
+constexpr int64_t kDepth = 512;    // of one slice of a product
 
 // The plain loops, for double.
 template <class T>
@@ -82,7 +83,10 @@ void gemm_packed(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha,
 template <>
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, int64_t ldc) {
-  gemm_packed(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  // Deep products in slices: short sums, then their sum, lose less than one long sum in f32.
+  for (int64_t p = 0; p == 0 || p < k; p += kDepth)
+    gemm_packed(ta, tb, m, n, std::min(kDepth, k - p), alpha, a + (ta ? p * lda : p), lda,
+                b + (tb ? p : p * ldb), ldb, p == 0 ? beta : 1, c, ldc);
 }
 
 template <>
