@@ -40,8 +40,11 @@ void batched(const Sizes& s, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
   };
   if (!y_batched)
     for (int64_t i = 0; i < s.batch; ++i) product(i, T(i > 0));
-  else if (s.batch >= 8)  // many products: one thread each
-    parallel_for(s.batch, 1, [&](int64_t i, int64_t) { product(i, T(0)); });
+  else if (s.batch >= 8)  // many products: several for each thread
+    parallel_for(s.batch, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, m * n * k)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) product(i, T(0));
+                 });
   else
     for (int64_t i = 0; i < s.batch; ++i) product(i, T(0));
 }

@@ -75,7 +75,9 @@ void mix_columns(const T* x, const Map<T>& columns, int64_t channels, T* y) {
     Row<T> row = columns.row(j);
     if constexpr (kC > 0) {
       T sum[kC] = {};
-      for (int64_t e = 0; e < row.count; ++e)
+      if (row.count > 0)  // the first is not added to 0, which would lose the sign of -0
+        for (int64_t k = 0; k < kC; ++k) sum[k] = row.weight[0] * x[row.index[0] * kC + k];
+      for (int64_t e = 1; e < row.count; ++e)
         for (int64_t k = 0; k < kC; ++k) sum[k] += row.weight[e] * x[row.index[e] * kC + k];
       for (int64_t k = 0; k < kC; ++k) y[k] = sum[k];
     } else {

@@ -117,7 +117,7 @@ inline void check_values(const Tensor& got, const Shape& shape, const std::vecto
   REQUIRE(static_cast<size_t>(g.numel()) == want.size());
   for (size_t i = 0; i < want.size(); ++i) {
     INFO("element " << i);
-    CHECK(g.data<double>()[i] == Approx(want[i]).epsilon(0).margin(margin));
+    CHECK(g.data<double>()[i] == Approx(want[i]).epsilon(margin).margin(margin));
   }
 }
 
