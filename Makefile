@@ -2,7 +2,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
-PACKAGES = cmake g++ make catch2 libcli11-dev libstb-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
+PACKAGES = cmake g++ make catch2 libcli11-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
 
 # A build folder keeps the generator it was configured with; a new one takes Ninja where there is one.
 GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ninja 2>/dev/null),-G Ninja))

@@ -82,6 +82,7 @@ TEST_CASE("JPEG is close to what went in") {
       image.pixels.data<float>()[i] =
           static_cast<float>(0.5 + 0.4 * std::sin(static_cast<double>(i / channels) / 30));
     write_image(folder / "a.jpeg", image);
+    CHECK(image_info(folder / "a.jpeg").channels == channels);
     Tensor back = to_float(read_rgb8(folder / "a.jpeg"));
     double most = 0;
     for (int64_t i = 0; i < back.numel(); ++i)
@@ -103,7 +104,7 @@ TEST_CASE("JPEG decodes as libjpeg does: baseline, progressive, grey, every EXIF
     std::vector<int> pixels = decoded(bytes, shape);
     int most = 0;
     for (size_t i = 0; i < expected.size(); ++i) most = std::max(most, std::abs(pixels[i] - expected[i]));
-    CHECK(most <= (name == "progressive, halved colour" ? 6 : 2));
+    CHECK(most == 0);
     write_file(folder / "a", bytes);
     ImageInfo info = image_info(folder / "a");
     CHECK(Shape{info.height, info.width, info.channels} == shape);

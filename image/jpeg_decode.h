@@ -1,0 +1,88 @@
+// From a JPEG's scans to pixels: Huffman decoding of baseline and progressive scans (ITU-T T.81, annexes F
+// and G) into coefficients, then the inverse transform, upsampling and colour, which give libjpeg's numbers
+// to the bit.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "image/jpeg_bits.h"
+
+namespace dgp {
+
+struct JpegComponent {
+  int64_t id, h, v, table;  // sampling factors; quantisation table
+  bool seen = false;        // a scan has carried its (DC) values
+};
+
+struct JpegFrame {
+  bool progressive = false, rgb = false;
+  int64_t width = 0, height = 0, h_max = 1, v_max = 1;
+  std::vector<JpegComponent> components;
+
+  int64_t mcus_x() const { return (width + 8 * h_max - 1) / (8 * h_max); }
+  int64_t mcus_y() const { return (height + 8 * v_max - 1) / (8 * v_max); }
+  // A component's own size in samples.
+  int64_t width_of(const JpegComponent& c) const { return (width * c.h + h_max - 1) / h_max; }
+  int64_t height_of(const JpegComponent& c) const { return (height * c.v + v_max - 1) / v_max; }
+};
+
+struct JpegScan {
+  struct Part {
+    size_t component, dc, ac;  // indices: of the component, of its Huffman tables
+  };
+  std::vector<Part> parts;
+  int64_t first, last;  // coefficients, in zigzag order
+  int high, low;        // successive approximation: bits before and after this scan
+  int64_t begin, end;   // its data in the file
+};
+
+using JpegQuantiser = std::array<uint16_t, 64>;  // in natural order
+
+// One component's coefficients, whole MCUs of 8x8 blocks in natural order.
+struct JpegPlane {
+  int64_t blocks_x = 0, blocks_y = 0;
+  std::shared_ptr<std::byte[]> storage;
+  JpegQuantiser quantiser{};
+  bool quantised = false;  // `quantiser` holds the table as it was at the first scan
+
+  int16_t* block(int64_t y, int64_t x) const {
+    return reinterpret_cast<int16_t*>(storage.get()) + (y * blocks_x + x) * 64;
+  }
+};
+
+// u8 [H,W,C], C the number of components.
+Tensor jpeg_pixels(const JpegFrame& frame, const std::vector<JpegPlane>& planes);
+
+// Takes what a walk over the markers finds, in order; every argument has been checked there.
+class JpegDecoder {
+ public:
+  JpegDecoder(const Bytes& file, const JpegFrame& frame);
+
+  void huffman(bool ac, size_t slot, const uint8_t* counts, const uint8_t* symbols) {
+    (ac ? ac_ : dc_)[slot].set(counts, symbols);
+  }
+  void quantiser(size_t slot, const uint8_t* values, bool wide);
+  void restart_interval(int64_t mcus) { interval_ = mcus; }
+  void scan(const JpegScan& scan);
+  Tensor pixels() const { return jpeg_pixels(frame_, planes_); }
+
+ private:
+  void decode_block(JpegBits& bits, const JpegScan& scan, const JpegScan::Part& part, int16_t* block);
+  void baseline(JpegBits& bits, const JpegScan::Part& part, int16_t* block);
+  void first_pass(JpegBits& bits, const JpegScan& scan, const JpegHuffman& table, int16_t* block);
+  void refinement(JpegBits& bits, const JpegScan& scan, const JpegHuffman& table, int16_t* block);
+  int16_t next_dc(JpegBits& bits, const JpegScan::Part& part);
+
+  const Bytes& file_;
+  JpegFrame frame_;
+  std::vector<JpegPlane> planes_;
+  std::array<JpegHuffman, 4> dc_, ac_;
+  std::array<JpegQuantiser, 4> quantisers_{};
+  int64_t interval_ = 0;             // MCUs between restart markers; 0: none
+  std::array<int16_t, 3> before_{};  // each component's last DC value
+  int64_t empty_ = 0;                // blocks left in a run that ends without further coefficients
+};
+
+}  // namespace dgp

@@ -1,0 +1,215 @@
+// Writing JPEG: baseline, grey or YCbCr with whole colour (4:4:4), the quantisation and Huffman tables of
+// ITU-T T.81's annex K, quality as libjpeg scales it.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "image/jpeg_bits.h"
+
+namespace dgp {
+namespace {
+
+using namespace std::string_view_literals;
+
+// Tables K.1 and K.2: luminance, chrominance; natural order.
+constexpr uint8_t kSteps[2][64] = {
+    {16, 11,  10,  16, 24, 40, 51, 61, 12,  12,  14,  19,  26, 58, 60, 55,  14,  13,  16,  24, 40, 57,
+     69, 56,  14,  17, 22, 29, 51, 87, 80,  62,  18,  22,  37, 56, 68, 109, 103, 77,  24,  35, 55, 64,
+     81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98,  112, 100, 103, 99},
+    {17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99,
+     99, 99, 47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99}};
+
+// Tables K.3 to K.6: how many codes of 1 to 16 bits, and their symbols in order.
+struct Table {
+  uint8_t counts[16];
+  std::string_view symbols;
+};
+constexpr std::string_view kDcSymbols = "\0\1\2\3\4\5\6\7\10\11\12\13"sv;
+constexpr std::string_view kAcLuma =
+    "\x01\x02\x03\x00\x04\x11\x05\x12\x21\x31\x41\x06\x13\x51\x61\x07\x22\x71\x14\x32\x81\x91\xa1\x08"
+    "\x23\x42\xb1\xc1\x15\x52\xd1\xf0\x24\x33\x62\x72\x82\x09\x0a\x16\x17\x18\x19\x1a\x25\x26\x27\x28"
+    "\x29\x2a\x34\x35\x36\x37\x38\x39\x3a\x43\x44\x45\x46\x47\x48\x49\x4a\x53\x54\x55\x56\x57\x58\x59"
+    "\x5a\x63\x64\x65\x66\x67\x68\x69\x6a\x73\x74\x75\x76\x77\x78\x79\x7a\x83\x84\x85\x86\x87\x88\x89"
+    "\x8a\x92\x93\x94\x95\x96\x97\x98\x99\x9a\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xb2\xb3\xb4\xb5\xb6"
+    "\xb7\xb8\xb9\xba\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xe1\xe2"
+    "\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa"sv;
+constexpr std::string_view kAcColour =
+    "\x00\x01\x02\x03\x11\x04\x05\x21\x31\x06\x12\x41\x51\x07\x61\x71\x13\x22\x32\x81\x08\x14\x42\x91"
+    "\xa1\xb1\xc1\x09\x23\x33\x52\xf0\x15\x62\x72\xd1\x0a\x16\x24\x34\xe1\x25\xf1\x17\x18\x19\x1a\x26"
+    "\x27\x28\x29\x2a\x35\x36\x37\x38\x39\x3a\x43\x44\x45\x46\x47\x48\x49\x4a\x53\x54\x55\x56\x57\x58"
+    "\x59\x5a\x63\x64\x65\x66\x67\x68\x69\x6a\x73\x74\x75\x76\x77\x78\x79\x7a\x82\x83\x84\x85\x86\x87"
+    "\x88\x89\x8a\x92\x93\x94\x95\x96\x97\x98\x99\x9a\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xb2\xb3\xb4"
+    "\xb5\xb6\xb7\xb8\xb9\xba\xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda"
+    "\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa"sv;
+constexpr Table kDc[2] = {{{0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0}, kDcSymbols},
+                          {{0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}, kDcSymbols}};
+constexpr Table kAc[2] = {{{0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d}, kAcLuma},
+                          {{0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77}, kAcColour}};
+static_assert(kAcLuma.size() == 162 && kAcColour.size() == 162);
+
+class Bits {
+ public:
+  explicit Bits(std::string& out) : out_(out) {}
+  void put(uint32_t value, int count) {
+    held_ = held_ << count | (value & ((1u << count) - 1));
+    for (bits_ += count; bits_ >= 8; bits_ -= 8) {
+      auto byte = static_cast<uint8_t>(held_ >> (bits_ - 8));
+      out_.push_back(static_cast<char>(byte));
+      if (byte == 0xFF) out_.push_back('\0');
+    }
+  }
+  void finish() { put(0x7F, 7); }
+
+ private:
+  std::string& out_;
+  uint64_t held_ = 0;
+  int bits_ = 0;
+};
+
+struct Codes {
+  std::array<uint16_t, 256> code{};
+  std::array<uint8_t, 256> length{};
+
+  explicit Codes(const Table& table) {
+    uint16_t next = 0;
+    size_t symbol = 0;
+    for (int bits = 1; bits <= 16; ++bits, next = static_cast<uint16_t>(next << 1))
+      for (int i = 0; i < table.counts[bits - 1]; ++i) {
+        auto s = static_cast<uint8_t>(table.symbols[symbol++]);
+        code[s] = next++;
+        length[s] = static_cast<uint8_t>(bits);
+      }
+  }
+  void put(Bits& bits, int symbol) const {
+    bits.put(code[static_cast<size_t>(symbol)], length[static_cast<size_t>(symbol)]);
+  }
+};
+
+int size_of(int value) {
+  int size = 0;
+  for (int rest = std::abs(value); rest > 0; rest >>= 1) ++size;
+  return size;
+}
+void put_value(Bits& bits, int value, int size) {
+  bits.put(static_cast<uint32_t>(value < 0 ? value - 1 : value), size);
+}
+
+// basis[u][x] = c(u)/2 cos((2x+1) u pi/16): y = B x B^T is the 8x8 cosine transform.
+using Basis = std::array<std::array<float, 8>, 8>;
+Basis make_basis() {
+  Basis basis;
+  for (size_t u = 0; u < 8; ++u)
+    for (size_t x = 0; x < 8; ++x)
+      basis[u][x] =
+          static_cast<float>((u == 0 ? std::sqrt(0.125) : 0.5) *
+                             std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16));
+  return basis;
+}
+
+// One colour plane: its tables and the DC value of the block before.
+struct Plane {
+  std::array<int, 64> steps;
+  Codes dc, ac;
+  int before = 0;
+
+  Plane(const std::array<int, 64>& s, size_t kind) : steps(s), dc(kDc[kind]), ac(kAc[kind]) {}
+
+  void encode(const float (&block)[64], Bits& bits) {
+    static const Basis basis = make_basis();
+    float half[64] = {};
+    int values[64];
+    for (size_t u = 0; u < 8; ++u)
+      for (size_t y = 0; y < 8; ++y)
+        for (size_t x = 0; x < 8; ++x) half[8 * u + x] += basis[u][y] * block[8 * y + x];
+    for (size_t k = 0; k < 64; ++k) {
+      size_t at = kZigzag[k];
+      float sum = 0;
+      for (size_t x = 0; x < 8; ++x) sum += half[at / 8 * 8 + x] * basis[at % 8][x];
+      values[k] = static_cast<int>(std::lround(sum / static_cast<float>(steps[at])));
+    }
+    int change = values[0] - before, size = size_of(change), zeros = 0;
+    before = values[0];
+    dc.put(bits, size);
+    put_value(bits, change, size);
+    for (size_t k = 1; k < 64; ++k) {
+      if (values[k] == 0) {
+        ++zeros;
+        continue;
+      }
+      for (; zeros > 15; zeros -= 16) ac.put(bits, 0xF0);
+      size = size_of(values[k]);
+      ac.put(bits, zeros << 4 | size);
+      put_value(bits, values[k], size);
+      zeros = 0;
+    }
+    if (zeros > 0) ac.put(bits, 0);
+  }
+};
+
+std::string be16(int64_t v) { return {static_cast<char>(v >> 8), static_cast<char>(v)}; }
+std::string byte(int64_t v) { return std::string(1, static_cast<char>(v)); }
+std::string segment(int64_t marker, const std::string& data) {
+  return byte(0xFF) + byte(marker) + be16(static_cast<int64_t>(data.size()) + 2) + data;
+}
+std::string table_bytes(int64_t slot, const Table& table) {
+  return byte(slot) + std::string(std::begin(table.counts), std::end(table.counts)) +
+         std::string(table.symbols);
+}
+
+std::array<int, 64> steps_of(size_t kind, int quality) {
+  int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
+  std::array<int, 64> steps;
+  for (size_t i = 0; i < 64; ++i) steps[i] = std::clamp((kSteps[kind][i] * scale + 50) / 100, 1, 255);
+  return steps;
+}
+
+std::string header(int64_t width, int64_t height, int64_t channels, const std::vector<Plane>& planes) {
+  std::string out("\xFF\xD8", 2), components, scan;
+  out += segment(0xE0, std::string("JFIF\0\1\1\0\0\1\0\1\0\0", 14));
+  for (int64_t c = 0; c < channels; ++c) {
+    int64_t kind = c > 0;
+    components += byte(c + 1) + byte(0x11) + byte(kind);
+    scan += byte(c + 1) + byte(kind * 0x11);
+    if (c > 1) continue;
+    std::string steps = byte(kind);
+    for (uint8_t at : kZigzag) steps += byte(planes[static_cast<size_t>(c)].steps[at]);
+    out += segment(0xDB, steps);
+    auto k = static_cast<size_t>(kind);
+    out += segment(0xC4, table_bytes(kind, kDc[k]) + table_bytes(0x10 + kind, kAc[k]));
+  }
+  out += segment(0xC0, byte(8) + be16(height) + be16(width) + byte(channels) + components);
+  return out + segment(0xDA, byte(channels) + scan + std::string("\0\x3F\0", 3));
+}
+
+}  // namespace
+
+std::string encode_jpeg(const Tensor& pixels, int quality) {
+  int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
+  check(C == 1 || C == 3, "JPEG expects grey or RGB, got ", to_string(pixels.shape()));
+  check(W <= kMaxJpegSide && H <= kMaxJpegSide, "JPEG holds at most ", kMaxJpegSide,
+        " pixels a side, the picture is ", W, "x", H, "; write a PNG instead");
+  std::vector<Plane> planes;
+  for (int64_t c = 0; c < C; ++c) planes.emplace_back(steps_of(c > 0, quality), c > 0);
+  std::string out = header(W, H, C, planes);
+  Bits bits(out);
+  float block[3][64];
+  for (int64_t y = 0; y < H; y += 8)
+    for (int64_t x = 0; x < W; x += 8) {
+      for (int64_t i = 0; i < 64; ++i) {  // the last row and column repeat
+        const uint8_t* p =
+            pixels.data<uint8_t>() + (std::min(y + i / 8, H - 1) * W + std::min(x + i % 8, W - 1)) * C;
+        float r = p[0], g = p[C / 3], b = p[C / 3 * 2];
+        block[0][i] = C == 1 ? r - 128 : 0.299f * r + 0.587f * g + 0.114f * b - 128;
+        block[1][i] = -0.168735892f * r - 0.331264108f * g + 0.5f * b;
+        block[2][i] = 0.5f * r - 0.418687589f * g - 0.081312411f * b;
+      }
+      for (size_t c = 0; c < planes.size(); ++c) planes[c].encode(block[c], bits);
+    }
+  bits.finish();
+  return out + "\xFF\xD9";
+}
+
+}  // namespace dgp

@@ -1,0 +1,151 @@
+// The second half of JPEG decoding: dequantisation, the inverse cosine transform of Loeffler, Ligtenberg and
+// Moschytz (1989) in 13-bit fixed point, triangle-filter upsampling of halved colour planes, and JFIF's
+// YCbCr; each in the arithmetic of libjpeg ("islow", "fancy upsampling"), whose decoded pixels the world is
+// used to.
+#include <algorithm>
+#include <cstring>
+
+#include "image/jpeg_decode.h"
+#include "tensor/parallel.h"
+
+namespace dgp {
+namespace {
+
+uint8_t clamp8(int64_t v) { return static_cast<uint8_t>(std::clamp<int64_t>(v, 0, 255)); }
+
+constexpr int64_t fix(double x, int bits) { return static_cast<int64_t>(x * (1 << bits) + 0.5); }
+
+// Eight values `step` apart, transformed; out[i] keeps 13 bits more than the input.
+void transform(const int64_t* in, int64_t step, int64_t* out) {
+  constexpr int kBits = 13;
+  auto at = [&](int64_t i) { return in[i * step]; };
+  int64_t z1 = (at(2) + at(6)) * fix(0.541196100, kBits);
+  int64_t even2 = z1 - at(6) * fix(1.847759065, kBits), even3 = z1 + at(2) * fix(0.765366865, kBits);
+  int64_t even0 = (at(0) + at(4)) * (1 << kBits), even1 = (at(0) - at(4)) * (1 << kBits);
+  const int64_t e[4] = {even0 + even3, even1 + even2, even1 - even2, even0 - even3};
+
+  int64_t t0 = at(7), t1 = at(5), t2 = at(3), t3 = at(1);
+  int64_t z5 = (t0 + t2 + t1 + t3) * fix(1.175875602, kBits);
+  int64_t a = -(t0 + t3) * fix(0.899976223, kBits), b = -(t1 + t2) * fix(2.562915447, kBits);
+  int64_t c = -(t0 + t2) * fix(1.961570560, kBits) + z5, d = -(t1 + t3) * fix(0.390180644, kBits) + z5;
+  const int64_t o[4] = {t3 * fix(1.501321110, kBits) + a + d, t2 * fix(3.072711026, kBits) + b + c,
+                        t1 * fix(2.053119869, kBits) + b + d, t0 * fix(0.298631336, kBits) + a + c};
+  for (int i = 0; i < 4; ++i) {
+    out[i] = e[i] + o[i];
+    out[7 - i] = e[i] - o[i];
+  }
+}
+
+void inverse_transform(const int16_t* block, const JpegQuantiser& q, uint8_t* out, int64_t stride) {
+  constexpr int kFirst = 11, kSecond = 18;  // 2 bits are kept between the passes
+  auto rounded = [](int64_t v, int shift) { return (v + (int64_t{1} << (shift - 1))) >> shift; };
+  int64_t in[64], middle[64], line[8];
+  for (size_t i = 0; i < 64; ++i) in[i] = int64_t{block[i]} * q[i];
+  for (int64_t x = 0; x < 8; ++x) {
+    transform(in + x, 8, line);
+    for (int64_t y = 0; y < 8; ++y) middle[8 * y + x] = rounded(line[y], kFirst);
+  }
+  for (int64_t y = 0; y < 8; ++y) {
+    transform(middle + 8 * y, 1, line);
+    for (int64_t x = 0; x < 8; ++x) out[y * stride + x] = clamp8(rounded(line[x], kSecond) + 128);
+  }
+}
+
+// A component's samples, u8 [8 blocks_y, 8 blocks_x].
+Tensor samples_of(const JpegPlane& plane) {
+  int64_t stride = plane.blocks_x * 8;
+  Tensor samples({plane.blocks_y * 8, stride}, DType::u8);
+  parallel_for(plane.blocks_y, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      for (int64_t x = 0; x < plane.blocks_x; ++x)
+        inverse_transform(plane.block(y, x), plane.quantiser,
+                          samples.data<uint8_t>() + y * 8 * stride + x * 8, stride);
+  });
+  return samples;
+}
+
+// One component brought to full size, a row at a time.
+class Upsampler {
+ public:
+  Upsampler(const JpegFrame& frame, const JpegComponent& c, Tensor samples)
+      : samples_(std::move(samples)),
+        across_(frame.h_max / c.h),
+        down_(frame.v_max / c.v),
+        width_(frame.width_of(c)),
+        height_(frame.height_of(c)),
+        full_(frame.width) {}
+
+  // Row y of the picture, `full_` values (or one more) into `out`; `sums` is scratch of the component's
+  // width.
+  void row(int64_t y, uint8_t* out, std::vector<int>& sums) const {
+    bool smooth_across = across_ == 2 && down_ <= 2 && width_ > 2;
+    bool smooth_down = down_ == 2 && (smooth_across || across_ == 1);
+    const uint8_t* near = line(y / down_);
+    if (!smooth_across && !smooth_down) {
+      for (int64_t x = 0; x < full_; ++x) out[x] = near[x / across_];
+      return;
+    }
+    // The nearer row counts three quarters, the farther one a quarter.
+    const uint8_t* far = line(std::clamp<int64_t>(y / 2 + (y % 2 ? 1 : -1), 0, height_ - 1));
+    for (int64_t x = 0; x < width_; ++x)
+      sums[static_cast<size_t>(x)] = smooth_down ? 3 * near[x] + far[x] : near[x];
+    if (!smooth_across) {
+      for (int64_t x = 0; x < full_; ++x)
+        out[x] = static_cast<uint8_t>((sums[static_cast<size_t>(x)] + (y % 2 ? 2 : 1)) >> 2);
+      return;
+    }
+    // The same along the row. Left and right halves round differently, so that errors cancel.
+    int shift = smooth_down ? 4 : 2, left = smooth_down ? 8 : 1, right = smooth_down ? 7 : 2;
+    for (int64_t x = 0; x < width_; ++x) {
+      int here = sums[static_cast<size_t>(x)];
+      int before = x > 0 ? sums[static_cast<size_t>(x - 1)] : here;
+      int after = x + 1 < width_ ? sums[static_cast<size_t>(x + 1)] : here;
+      out[2 * x] = static_cast<uint8_t>((3 * here + before + left) >> shift);
+      out[2 * x + 1] = static_cast<uint8_t>((3 * here + after + right) >> shift);
+    }
+  }
+
+ private:
+  const uint8_t* line(int64_t y) const { return samples_.data<uint8_t>() + y * samples_.dim(1); }
+
+  Tensor samples_;
+  int64_t across_, down_, width_, height_, full_;
+};
+
+void to_rgb(const uint8_t* luma, const uint8_t* blue, const uint8_t* red, int64_t width, uint8_t* out) {
+  constexpr int64_t kHalf = 1 << 15;
+  for (int64_t x = 0; x < width; ++x, out += 3) {
+    int64_t y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
+    out[0] = clamp8(y + ((fix(1.402, 16) * cr + kHalf) >> 16));
+    out[1] = clamp8(y + ((-fix(0.34414, 16) * cb - fix(0.71414, 16) * cr + kHalf) >> 16));
+    out[2] = clamp8(y + ((fix(1.772, 16) * cb + kHalf) >> 16));
+  }
+}
+
+}  // namespace
+
+Tensor jpeg_pixels(const JpegFrame& frame, const std::vector<JpegPlane>& planes) {
+  int64_t C = static_cast<int64_t>(planes.size()), W = frame.width;
+  std::vector<Upsampler> upsamplers;
+  for (size_t c = 0; c < planes.size(); ++c)
+    upsamplers.emplace_back(frame, frame.components[c], samples_of(planes[c]));
+  Tensor pixels({frame.height, W, C}, DType::u8);
+  parallel_for(frame.height, 32, [&](int64_t begin, int64_t end) {
+    std::vector<std::vector<uint8_t>> rows(planes.size(), std::vector<uint8_t>(static_cast<size_t>(W + 1)));
+    std::vector<int> sums(static_cast<size_t>(W));
+    for (int64_t y = begin; y < end; ++y) {
+      for (size_t c = 0; c < planes.size(); ++c) upsamplers[c].row(y, rows[c].data(), sums);
+      uint8_t* out = pixels.data<uint8_t>() + y * W * C;
+      if (C == 3 && !frame.rgb) {
+        to_rgb(rows[0].data(), rows[1].data(), rows[2].data(), W, out);
+        continue;
+      }
+      for (int64_t x = 0; x < W; ++x)
+        for (size_t c = 0; c < planes.size(); ++c)
+          out[x * C + static_cast<int64_t>(c)] = rows[c][static_cast<size_t>(x)];
+    }
+  });
+  return pixels;
+}
+
+}  // namespace dgp
