@@ -222,6 +222,9 @@ void run_direct(const PackedWeights& weights, int64_t images, const ImageRows& x
                       (y.width - phase.out_x + out_step - 1) / out_step,
                       epilogue};
     if (all.out_rows <= 0 || all.out_columns <= 0) continue;
+    // Groups of whole vectors keep every store aligned; phases that interleave leave cache lines half
+    // written.
+    all.epilogue.stream = out_step == 1 && y.channels / groups % 16 == 0 && streams(kernels, images, y);
     int64_t bands = (all.out_rows + kBandRows - 1) / kBandRows, first_row = y.first;
     parallel_for(images * bands, 1, [&](int64_t index, int64_t) {
       int64_t n = index / bands, q = first_row + index % bands * kBandRows,

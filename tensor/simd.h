@@ -42,9 +42,13 @@ DGP_INLINE Vec<lanes> broadcast(float value) {
   return value - Vec<lanes>{};  // x - 0 is x for every x, so that this is one instruction
 }
 
-// The first `count` < lanes floats; the other lanes are 0.
+// The first `count` < lanes floats; the other lanes are 0. Nothing behind them is touched.
 template <int lanes>
 DGP_INLINE Vec<lanes> load_part(const float* p, int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (lanes == 16)
+    return reinterpret_cast<Vec<lanes>>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1), p));
+#endif
   float lane[lanes] = {};
   std::memcpy(lane, p, static_cast<size_t>(count) * sizeof(float));
   return load<lanes>(lane);
@@ -52,6 +56,10 @@ DGP_INLINE Vec<lanes> load_part(const float* p, int64_t count) {
 
 template <int lanes>
 DGP_INLINE void store_part(float* p, Vec<lanes> v, int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (lanes == 16)
+    return _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1U << count) - 1), reinterpret_cast<__m512>(v));
+#endif
   float lane[lanes];
   store<lanes>(lane, v);
   std::memcpy(p, lane, static_cast<size_t>(count) * sizeof(float));

@@ -9,9 +9,7 @@
 // constant in B and A is exact in f32. Transposed, the same matrices give the gradient of the weights:
 //   dg = G^T [ sum over tiles (A dy A^T) . (B^T d B) ] G
 //
-// Each transform works on kLanes channels at once, first on columns, then on rows, with the values in between
-// on the stack: 16 registers then hold a line and every constant, and no multiply-add waits for a constant's
-// load.
+// Each transform works on kLanes channels at once, first on columns, then on rows.
 #pragma once
 
 #include "tensor/simd.h"
@@ -42,8 +40,52 @@ DGP_INLINE void input_points(const V (&d)[6], V (&t)[6]) {
   t[5] = d[5] + kProduct * d[1] - kSum * d[3];
 }
 
-// v[36] = B^T d B; d at `row` and `pixel` strides, v at stride `plane`.
+// One line of v from the same line of B^T d.
+DGP_INLINE void put_line(const V (&line)[6], float* v, int64_t plane) {
+  V t[6];
+  input_points(line, t);
+#pragma GCC unroll 6
+  for (int j = 0; j < 6; ++j) store<kLanes>(v + j * plane, t[j]);
+}
+
+// Rows 1 and 2 (far = b^2, near = a) or 3 and 4 (far = a^2, near = b) of v: they share their even and odd
+// parts.
+DGP_INLINE void input_row_pair(const float* d, int64_t row, int64_t pixel, float far, float near, float* v,
+                               int64_t plane) {
+  V plus[6], minus[6];
+#pragma GCC unroll 6
+  for (int j = 0; j < 6; ++j) {
+    const float* p = d + j * pixel;
+    V even = load<kLanes>(p + 4 * row) - far * load<kLanes>(p + 2 * row);
+    V odd = load<kLanes>(p + 3 * row) - far * load<kLanes>(p + row);
+    plus[j] = even + near * odd;
+    minus[j] = even - near * odd;
+  }
+  put_line(plus, v, plane);
+  put_line(minus, v + 6 * plane, plane);
+}
+
+// Row 0 or, from the next row of d, row 5 of v.
+DGP_INLINE void input_edge_row(const float* d, int64_t row, int64_t pixel, float* v, int64_t plane) {
+  V line[6];
+#pragma GCC unroll 6
+  for (int j = 0; j < 6; ++j) {
+    const float* p = d + j * pixel;
+    line[j] = load<kLanes>(p + 4 * row) + kProduct * load<kLanes>(p) - kSum * load<kLanes>(p + 2 * row);
+  }
+  put_line(line, v, plane);
+}
+
+// v[36] = B^T d B; d at `row` and `pixel` strides, v at stride `plane`. 32 registers hold two lines and every
+// constant; 16 do not, there the columns' transforms pass through the stack.
 DGP_INLINE void input_transform(const float* d, int64_t row, int64_t pixel, float* v, int64_t plane) {
+  if constexpr (kLanes == 16) {
+    input_edge_row(d, row, pixel, v, plane);
+    input_row_pair(d, row, pixel, kB2, kA, v + 6 * plane, plane);
+    input_row_pair(d, row, pixel, kA2, kB, v + 18 * plane, plane);
+    input_edge_row(d + row, row, pixel, v + 30 * plane, plane);
+    return;
+  }
   V half[6][6], line[6], t[6];
 #pragma GCC unroll 1
   for (int j = 0; j < 6; ++j) {
@@ -54,11 +96,7 @@ DGP_INLINE void input_transform(const float* d, int64_t row, int64_t pixel, floa
     for (int i = 0; i < 6; ++i) half[i][j] = t[i];
   }
 #pragma GCC unroll 1
-  for (int i = 0; i < 6; ++i) {
-    input_points(half[i], t);
-#pragma GCC unroll 6
-    for (int j = 0; j < 6; ++j) store<kLanes>(v + (i * 6 + j) * plane, t[j]);
-  }
+  for (int i = 0; i < 6; ++i) put_line(half[i], v + i * 6 * plane, plane);
 }
 
 // y = A^T m
