@@ -60,13 +60,24 @@ int64_t run_length(const DirectForward& args) {
   return run;
 }
 
+// The input that a 1x1 kernel reads next but one tile, fetched while this tile's results are stored: each
+// float is read once, and a tile is over before the processor's own prefetcher has found its rows.
+DGP_INLINE void fetch_ahead(const float* a, int64_t pixels, int64_t lda, int64_t first) {
+  constexpr int64_t kTile = 12, kLine = 16;  // pixels; floats in a cache line
+  int64_t begin = (first + kTile) * lda, end = begin + kTile * lda;
+  if (end > pixels * lda) end = pixels * lda;
+  for (int64_t i = begin; i < end; i += kLine) prefetch_l2(a + i);
+}
+
 // One row of results of one panel.
 void put_row(const DirectForward& args, const Panel& panel, const Finish* finish, Segments segments,
              const float* a, int64_t pixels, int64_t lda, const float* u, int64_t y_at) {
   int64_t step = args.out_step * args.y.channels;
   const float* residual = args.epilogue.residual ? args.epilogue.residual + y_at : nullptr;
   float* y = const_cast<float*>(args.y.data) + y_at;
+  bool read_once = args.taps == 1 && panel.first == 0;
   multiply_panel(panel.vectors, pixels, segments, a, lda, u, [&](int64_t first) {
+    if (read_once) fetch_ahead(a, pixels, lda, first);
     const float* r_first = residual ? residual + first * step : nullptr;
     float* y_first = y + first * step;
     return [=](int64_t r, int64_t i, V sum) {
