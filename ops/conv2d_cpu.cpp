@@ -75,6 +75,11 @@ void run_winograd(const PackedWeights& weights, int64_t images, const ImageRows&
   const Kernels& kernels = *weights.kernels;
   int64_t block = kernels.winograd_block(x.channels);
   TileChunks chunks = tile_chunks(images, y.rows, y.width, block);
+  while (chunks.total < 8 &&
+         block > 6) {  // a small picture is cut finer, so that every thread gets its share
+    block /= 2;
+    chunks = tile_chunks(images, y.rows, y.width, block);
+  }
   int64_t blocks = chunks.total / images;
   bool stream = streams(kernels, images, y);
   parallel_for(chunks.total, chunks.grain, [&](int64_t begin, int64_t end) {
