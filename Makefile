@@ -49,6 +49,7 @@ demo: program
 bench: program
 	$(DGP) bench conv
 	$(DGP) bench model
+	$(DGP) bench step
 
 # The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
 # alone: it needs the packages clang and libomp-dev.

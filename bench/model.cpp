@@ -35,15 +35,6 @@ struct Row {
   int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
 };
 
-// A preset's name, or a model file.
-DGPNet network(const std::string& name, int64_t scale, int64_t unshuffle) {
-  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
-  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
-  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
-  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
-  return load_model(find_model(name).string());
-}
-
 double milliseconds(const std::function<void()>& body) {
   auto start = std::chrono::steady_clock::now();
   body();
@@ -51,7 +42,7 @@ double milliseconds(const std::function<void()>& body) {
 }
 
 Row measure(const std::string& name, int64_t height, int64_t width, const ModelBenchOptions& options) {
-  DGPNet net = fuse(network(name, options.scale, options.unshuffle));
+  DGPNet net = fuse(bench_network(name, options.scale, options.unshuffle));
   UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
   Upscaler upscaler(net, settings);
   Tensor lr({1, height, width, 3});
@@ -122,6 +113,14 @@ void run_bench(const ModelBenchOptions& options) {
 }
 
 }  // namespace
+
+DGPNet bench_network(const std::string& name, int64_t scale, int64_t unshuffle) {
+  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
+  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
+  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
+  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
+  return load_model(find_model(name).string());
+}
 
 void add_bench_model(CLI::App& bench) {
   auto options = std::make_shared<ModelBenchOptions>();
