@@ -9,7 +9,7 @@ GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ni
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all program configure deps test demo bench asan ubsan tsan fuzz install format clean
+.PHONY: all program configure deps test demo bench bench-peers asan ubsan tsan fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
@@ -49,6 +49,11 @@ demo: program
 bench: program
 	$(DGP) bench conv
 	$(DGP) bench model
+	$(DGP) bench step
+
+# Against PyTorch, ONNX Runtime and OpenVINO, which are installed from PyPI into $(BUILD)/peers-venv: bench/peers/README.md.
+bench-peers: program
+	python3 bench/peers/run.py --dgp $(DGP) --venv $(BUILD)/peers-venv --json $(BUILD)/peers.json
 
 # The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
 # alone: it needs the packages clang and libomp-dev.

@@ -1,6 +1,8 @@
 // dgp bench model: DGPNet's presets as they run, fused and folded, on an LR picture of random pixels.
 // Effective GFLOP/s counts the folded form's multiply-adds as if every convolution were computed directly, so
 // a ratio to the FMA peak above 1 is what Winograd's algorithm saves.
+// --interactive runs once for every line read, so that another program can take turns with this one
+// (bench/peers).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include "models/state.h"
 #include "tensor/allocator.h"
 #include "tensor/isa.h"
+#include "tensor/npy.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -23,8 +26,9 @@ namespace {
 struct ModelBenchOptions {
   std::vector<std::string> models{"tiny", "small", "base", "large"};
   std::string size = "480x270";
+  std::string input, output;
   int64_t scale = 4, unshuffle = 1, runs = 5;
-  bool json = false;
+  bool json = false, interactive = false;
   DeviceOptions device;
 };
 
@@ -35,41 +39,61 @@ struct Row {
   int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
 };
 
-// A preset's name, or a model file.
-DGPNet network(const std::string& name, int64_t scale, int64_t unshuffle) {
-  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
-  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
-  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
-  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
-  return load_model(find_model(name).string());
-}
-
 double milliseconds(const std::function<void()>& body) {
   auto start = std::chrono::steady_clock::now();
   body();
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-Row measure(const std::string& name, int64_t height, int64_t width, const ModelBenchOptions& options) {
-  DGPNet net = fuse(network(name, options.scale, options.unshuffle));
-  UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
-  Upscaler upscaler(net, settings);
+UpscalerOptions upscaler_options() {
+  return {.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
+}
+
+// f32 [1,height,width,3]: --input's array, or random pixels of the size that --size says.
+Tensor input_pixels(const ModelBenchOptions& options, int64_t height, int64_t width) {
+  if (!options.input.empty()) {
+    Tensor lr = read_npy(options.input);
+    const Shape& shape = lr.shape();
+    bool fits = lr.dtype() == DType::f32 && shape.size() == 4 && shape[0] == 1 && shape[3] == 3;
+    if (!fits || lr.numel() == 0)
+      fail(ErrorCode::bad_file, options.input, ": expects f32 [1,height,width,3]; has ",
+           to_string(lr.dtype()), " ", to_string(shape));
+    return lr;
+  }
   Tensor lr({1, height, width, 3});
   Rng rng(1);
   for (int64_t i = 0; i < lr.numel(); ++i) lr.data<float>()[i] = static_cast<float>(rng.uniform());
+  return lr;
+}
+
+Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
+  DGPNet net = fuse(bench_network(name, options.scale, options.unshuffle));
+  Upscaler upscaler(net, upscaler_options());
   release_cached_memory();
   reset_peak_memory();
-  upscaler(lr);
+  Tensor hr = upscaler(lr);
+  if (!options.output.empty()) write_npy(options.output, hr);
   Row row{name, net.config};
   row.peak_bytes = memory_stats().peak;
   std::vector<double> times;
   for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { upscaler(lr); }));
   std::nth_element(times.begin(), times.begin() + options.runs / 2, times.end());
   row.ms = times[static_cast<size_t>(options.runs / 2)];
-  row.multiply_adds = multiply_adds(net.config, Form::folded, height, width);
+  row.multiply_adds = multiply_adds(net.config, Form::folded, lr.shape()[1], lr.shape()[2]);
   row.parameters = parameter_count(net);
   row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
   return row;
+}
+
+// The result is written and "ready" printed; then each line of standard input asks for one run and is
+// answered by its milliseconds. Ends with the input.
+void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
+  Upscaler upscaler(bench_network(options.models[0], options.scale, options.unshuffle), upscaler_options());
+  Tensor hr = upscaler(lr);
+  if (!options.output.empty()) write_npy(options.output, hr);
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);)
+    std::cout << milliseconds([&] { upscaler(lr); }) << std::endl;
 }
 
 void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, double peak) {
@@ -111,10 +135,15 @@ void run_bench(const ModelBenchOptions& options) {
   bool read = std::sscanf(options.size.c_str(), "%lldx%lld%c", &width, &height, &rest) == 2;
   check(read && width > 0 && height > 0 && width <= 65535 && height <= 65535, "--size ", options.size,
         ": expects WIDTHxHEIGHT, 480x270 for instance");
+  check(options.models.size() == 1 || (options.output.empty() && !options.interactive),
+        "--output and --interactive: take one model, dgp bench model base --interactive for instance");
+  Tensor lr = input_pixels(options, height, width);
+  height = lr.shape()[1], width = lr.shape()[2];
   std::vector<Row> rows;
-  double peak = peak_gflops();
+  double peak = options.interactive ? 0 : peak_gflops();
   try {
-    for (const std::string& name : options.models) rows.push_back(measure(name, height, width, options));
+    if (options.interactive) return answer_lines(lr, options);
+    for (const std::string& name : options.models) rows.push_back(measure(name, lr, options));
   } catch (const Cancelled&) {
     throw Exit{stop_exit_code()};
   }
@@ -123,12 +152,24 @@ void run_bench(const ModelBenchOptions& options) {
 
 }  // namespace
 
+DGPNet bench_network(const std::string& name, int64_t scale, int64_t unshuffle) {
+  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
+  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
+  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
+  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
+  return load_model(find_model(name).string());
+}
+
 void add_bench_model(CLI::App& bench) {
   auto options = std::make_shared<ModelBenchOptions>();
   CLI::App* command = add_command(bench, "model", "Whole networks: time, arithmetic, memory",
                                   "dgp bench model base large --size 960x540 --json");
   command->add_option("model", options->models, "tiny, small, base, large or a model");
   command->add_option("--size", options->size, "LR width x height");
+  command->add_option("--input", options->input, ".npy f32 [1,height,width,3] instead of random pixels");
+  command->add_option("--output", options->output, "write the result to this .npy; one model");
+  command->add_flag("--interactive", options->interactive,
+                    "one run for each line of standard input, answered by its milliseconds; one model");
   command->add_option("--scale", options->scale, "of the presets")->check(CLI::Range(1, 8));
   command->add_option("--unshuffle", options->unshuffle, "of the presets")->check(CLI::Range(1, 8));
   command->add_option("--runs", options->runs, "the median of so many")->check(CLI::Range(1, 1000));

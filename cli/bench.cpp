@@ -11,6 +11,7 @@ void add_bench(CLI::App& app) {
   bench->require_subcommand(1);
   add_bench_conv(*bench);
   add_bench_model(*bench);
+  add_bench_step(*bench);
 }
 
 }  // namespace dgp

@@ -5,6 +5,7 @@
 #include "image/metrics.h"
 #include "image/resize.h"
 #include "models/state.h"
+#include "tensor/npy.h"
 #include "tests/cli/run.h"
 #include "tests/infer/networks.h"
 #include "tests/test.h"
@@ -154,7 +155,7 @@ TEST_CASE("compare writes a page that needs nothing else, and a strip with an en
 
 TEST_CASE("help shows defaults and an example for every subcommand") {
   for (const char* command :
-       {"upscale", "train", "eval", "fuse", "info", "compare", "bench", "bench model"}) {
+       {"upscale", "train", "eval", "fuse", "info", "compare", "bench", "bench model", "bench step"}) {
     CAPTURE(command);
     Outcome outcome = dgp_run(std::string(command) + " --help");
     CHECK(outcome.status == 0);
@@ -163,4 +164,22 @@ TEST_CASE("help shows defaults and an example for every subcommand") {
   CHECK_THAT(dgp_run("upscale --help").out, ContainsSubstring("=real-x4"));
   CHECK_THAT(dgp_run("--help").out, ContainsSubstring("Exit status"));
   CHECK_THAT(dgp_run("--version").out, ContainsSubstring("dgp "));
+}
+
+TEST_CASE("bench step runs training steps whose loss falls, on data it is given") {
+  TempFolder folder;
+  Tensor lr({2, 6, 6, 3}), hr({2, 12, 12, 3});
+  for (int64_t i = 0; i < lr.numel(); ++i) lr.data<float>()[i] = 0.5F;
+  for (int64_t i = 0; i < hr.numel(); ++i) hr.data<float>()[i] = 0.75F;
+  write_npy(folder / "lr.npy", lr);
+  write_npy(folder / "hr.npy", hr);
+  std::string given = "bench step tiny --scale 2 --batch 2 --warmup 1 --runs 4 --json --input '" +
+                      (folder / "lr.npy") + "' --target '" + (folder / "hr.npy") + "' --patch ";
+  Outcome outcome = dgp_run(given + "6");
+  REQUIRE(outcome.status == 0);
+  json result = json::parse(outcome.out);
+  CHECK(result["ms"].size() == 4);
+  REQUIRE(result["losses"].size() == 5);
+  CHECK(result["losses"][4] < result["losses"][0]);
+  CHECK(dgp_run(given + "8").status == 3);
 }

@@ -1,0 +1,133 @@
+"""DGPNet in its fused form in PyTorch, and the safetensors files it shares with dgp.
+
+Written to be fast in the peers: convolutions of one input are joined into one, as a user of PyTorch who
+deploys the network would. The arithmetic is that of the fused form; values equal dgp's up to rounding.
+"""
+import json
+import math
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+SLOPE = 0.1
+CONFIGS = {"tiny": (16, 2), "small": (32, 4), "base": (48, 6), "large": (64, 12)}  # channels, blocks
+SECOND_STAGE = ("stat_to_stat", "stat_to_struct", "struct_to_stat", "struct_to_struct")
+
+
+def read_safetensors(path):
+    """float32 tensors by name, and the metadata."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        blob = file.read()
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        array = np.frombuffer(blob[begin:end], dtype="<f4").reshape(entry["shape"])
+        tensors[name] = torch.from_numpy(array.copy())
+    return tensors, metadata
+
+
+def write_safetensors(path, tensors, metadata):
+    header, at = {"__metadata__": metadata}, 0
+    for name, tensor in tensors.items():
+        size = 4 * tensor.numel()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(tensor.contiguous().numpy().astype("<f4").tobytes())
+
+
+def random_model(preset, seed, scale=4):
+    """Fused weights and metadata such that every path matters and values stay of the order of one."""
+    channels, blocks = CONFIGS[preset]
+    hidden = max(4, 2 * channels // 8)
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+
+    def layer(name, *shape, gain=1.0):
+        deviation = gain * math.sqrt(2.0 / math.prod(shape[1:]))
+        tensors[name + ".weight"] = torch.randn(shape, generator=generator) * deviation
+        tensors[name + ".bias"] = torch.randn(shape[0], generator=generator) * 0.05
+
+    layer("head", channels, 3, 3, 3)
+    for i in range(blocks):
+        for name in ("statistical", "structural") + SECOND_STAGE:
+            layer(f"body.{i}.{name}", channels, channels, 3, 3)
+        for name in ("attend_stat", "attend_struct"):
+            layer(f"body.{i}.{name}.squeeze", hidden, 2 * channels)
+            layer(f"body.{i}.{name}.excite", 2 * channels, hidden)
+            layer(f"body.{i}.{name}.project", channels, 2 * channels, 1, 1, gain=0.2)
+    layer("upsample", 3 * scale**2, channels, 3, 3, gain=0.2)
+    layer("tail", 3, 3, 3, 3)
+    config = {"scale": scale, "channels": channels, "blocks": blocks, "kernel": 3, "unshuffle": 1}
+    return tensors, {"format": "pt", "architecture": "dgpnet", "fused": "true", "config": json.dumps(config)}
+
+
+def conv(weight, bias):
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2], padding=weight.shape[2] // 2)
+    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    return layer
+
+
+class Attention(nn.Module):
+    def __init__(self, tensors, prefix):
+        super().__init__()
+        squeeze, excite = tensors[prefix + ".squeeze.weight"], tensors[prefix + ".excite.weight"]
+        # 1x1 convolutions rather than linears: no reshape between the mean and the gate
+        self.squeeze = conv(squeeze[:, :, None, None], tensors[prefix + ".squeeze.bias"])
+        self.excite = conv(excite[:, :, None, None], tensors[prefix + ".excite.bias"])
+        self.project = conv(tensors[prefix + ".project.weight"], tensors[prefix + ".project.bias"])
+
+    def forward(self, z):
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(z.mean((2, 3), keepdim=True)))))
+        return self.project(z * gate)
+
+
+class Block(nn.Module):
+    def __init__(self, tensors, prefix):
+        super().__init__()
+
+        def joined(*names):
+            return conv(torch.cat([tensors[f"{prefix}.{name}.weight"] for name in names]),
+                        torch.cat([tensors[f"{prefix}.{name}.bias"] for name in names]))
+
+        self.first = joined("statistical", "structural")
+        self.from_stat = joined("stat_to_stat", "stat_to_struct")
+        self.from_struct = joined("struct_to_stat", "struct_to_struct")
+        self.attend_stat = Attention(tensors, prefix + ".attend_stat")
+        self.attend_struct = Attention(tensors, prefix + ".attend_struct")
+
+    def forward(self, x):
+        s, t = F.leaky_relu(self.first(x), SLOPE).chunk(2, 1)
+        s_upper, s_lower = self.from_stat(s).chunk(2, 1)
+        t_upper, t_lower = self.from_struct(t).chunk(2, 1)
+        upper, lower = torch.cat([s_upper, t_upper], 1), torch.cat([s_lower, t_lower], 1)
+        return x + self.attend_stat(upper) + self.attend_struct(lower)
+
+
+class DGPNet(nn.Module):
+    """[N,3,H,W] -> [N,3,scale H,scale W], of a fused file with unshuffle 1."""
+
+    def __init__(self, path):
+        super().__init__()
+        tensors, metadata = read_safetensors(path)
+        config = json.loads(metadata["config"])
+        if metadata["fused"] != "true" or config["unshuffle"] != 1:
+            raise SystemExit(f"{path}: expects a fused model with unshuffle 1")
+        self.scale = config["scale"]
+        self.head, self.upsample, self.tail = (conv(tensors[n + ".weight"], tensors[n + ".bias"])
+                                               for n in ("head", "upsample", "tail"))
+        self.body = nn.Sequential(*[Block(tensors, f"body.{i}") for i in range(config["blocks"])])
+
+    def forward(self, lr):
+        hr = F.pixel_shuffle(self.upsample(self.body(self.head(lr))), self.scale)
+        if self.scale > 1:
+            lr = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
+        return self.tail(hr + lr)
