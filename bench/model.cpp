@@ -32,6 +32,10 @@ struct ModelBenchOptions {
   DeviceOptions device;
 };
 
+struct Limits {
+  double gflops, gbs;  // of arithmetic and of memory, measured in this run
+};
+
 struct Row {
   std::string model;
   DGPNetConfig config;
@@ -96,7 +100,7 @@ void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
     std::cout << milliseconds([&] { upscaler(lr); }) << std::endl;
 }
 
-void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, double peak) {
+void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, const Limits& limits) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Row& row : rows)
     list.push_back({{"model", row.model},
@@ -108,24 +112,29 @@ void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, dou
                     {"multiply_adds", row.multiply_adds},
                     {"ms", row.ms},
                     {"gflops", row.gflops},
-                    {"ratio", row.gflops / peak},
+                    {"ratio", row.gflops / limits.gflops},
                     {"peak_bytes", row.peak_bytes}});
-  nlohmann::ordered_json all{{"height", height},         {"width", width},
-                             {"threads", num_threads()}, {"isa", to_string(current_isa())},
-                             {"peak_gflops", peak},      {"rows", list}};
+  nlohmann::ordered_json all{{"height", height},
+                             {"width", width},
+                             {"threads", num_threads()},
+                             {"isa", to_string(current_isa())},
+                             {"peak_gflops", limits.gflops},
+                             {"bandwidth_gbs", limits.gbs},
+                             {"rows", list}};
   std::cout << all.dump(2) << "\n";
 }
 
-void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, double peak) {
-  std::printf("LR %lldx%lld, %d threads, %s, FMA peak %.0f GFLOP/s\n", static_cast<long long>(width),
-              static_cast<long long>(height), num_threads(), to_string(current_isa()), peak);
+void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, const Limits& limits) {
+  std::printf("LR %lldx%lld, %d threads, %s, FMA peak %.0f GFLOP/s, memory %.1f GB/s\n",
+              static_cast<long long>(width), static_cast<long long>(height), num_threads(),
+              to_string(current_isa()), limits.gflops, limits.gbs);
   std::printf("%-12s %3s %10s %12s %10s %10s %7s %10s\n", "model", "x", "parameters", "mult-adds", "ms",
               "GFLOP/s", "ratio", "memory");
   for (const Row& row : rows)
     std::printf("%-12s %3lld %10s %12s %10.1f %10.1f %7.2f %7.0f MB\n", row.model.c_str(),
                 static_cast<long long>(row.config.scale), with_commas(row.parameters).c_str(),
                 with_unit(static_cast<double>(row.multiply_adds)).c_str(), row.ms, row.gflops,
-                row.gflops / peak, static_cast<double>(row.peak_bytes) / 1e6);
+                row.gflops / limits.gflops, static_cast<double>(row.peak_bytes) / 1e6);
 }
 
 void run_bench(const ModelBenchOptions& options) {
@@ -140,14 +149,16 @@ void run_bench(const ModelBenchOptions& options) {
   Tensor lr = input_pixels(options, height, width);
   height = lr.shape()[1], width = lr.shape()[2];
   std::vector<Row> rows;
-  double peak = options.interactive ? 0 : peak_gflops();
+  Limits limits{};
+  if (!options.interactive) limits = {peak_gflops(), bandwidth_gbs()};
+  release_cached_memory();
   try {
     if (options.interactive) return answer_lines(lr, options);
     for (const std::string& name : options.models) rows.push_back(measure(name, lr, options));
   } catch (const Cancelled&) {
     throw Exit{stop_exit_code()};
   }
-  (options.json ? print_json : print_table)(rows, height, width, peak);
+  (options.json ? print_json : print_table)(rows, height, width, limits);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "tensor/kernels/gemm_kernels.h"
 #include "tensor/parallel.h"
+#include "tensor/tensor.h"
 
 namespace dgp {
 
@@ -20,6 +21,26 @@ double peak_gflops() {
     std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     double operations = 2.0 * static_cast<double>(kRounds * kernels.multiply_adds_a_round * num_threads());
     best = std::max(best, operations / time.count() / 1e9);
+  }
+  return best;
+}
+
+double bandwidth_gbs() {
+  constexpr int64_t kElements = int64_t{32} << 20;  // 128 MiB an array
+  constexpr int kTries = 6;
+  Tensor a({kElements}), b({kElements}), c({kElements});
+  b.fill(1), c.fill(2), a.fill(0);  // pages are given out on the first write: not a part of what is timed
+  const float *from = b.data<float>(), *scaled = c.data<float>();
+  float* to = a.data<float>();
+  int64_t share = (kElements + num_threads() - 1) / num_threads();
+  double best = 0;
+  for (int i = 0; i < kTries; ++i) {
+    auto start = std::chrono::steady_clock::now();
+    parallel_for(kElements, share, [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) to[j] = from[j] + 3 * scaled[j];
+    });
+    std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    best = std::max(best, 12.0 * static_cast<double>(kElements) / time.count() / 1e9);
   }
   return best;
 }
