@@ -1,6 +1,7 @@
 #include "ops/loss.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -76,6 +77,35 @@ AxisMap gaussian_map(int64_t size) {
   return map;
 }
 
+struct SsimMaps {
+  Var cs, full;  // contrast times structure, and that times luminance
+};
+
+SsimMaps ssim_maps(const Var& x, const Var& t) {
+  constexpr double c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
+  AxisMap rows = gaussian_map(x.dim(1)), columns = gaussian_map(x.dim(2));
+  auto blur = [&](const Var& v) { return separable(v, rows, columns); };
+  Var mx = blur(x), mt = blur(t);
+  Var mxx = square(mx), mtt = square(mt), mxt = mul(mx, mt);
+  Var vxx = sub(blur(square(x)), mxx), vtt = sub(blur(square(t)), mtt), vxt = sub(blur(mul(x, t)), mxt);
+  Var cs = div(add(mul(vxt, 2), c2), add(add(vxx, vtt), c2));
+  return {cs, mul(cs, div(add(mul(mxt, 2), c1), add(add(mxx, mtt), c1)))};
+}
+
+AxisMap halving_map(int64_t size) {
+  AxisMap map;
+  map.in = size;
+  for (int64_t i = 0; i + 2 <= size; i += 2) map.entry(i, 0.5), map.entry(i + 1, 0.5), map.end_row();
+  return map;
+}
+
+void check_windows(const char* name, const Var& x, const Var& t, int64_t least) {
+  check_same(name, x.value(), t.value());
+  check_rank(name, "input", x.value(), 4);
+  check(x.dim(1) >= least && x.dim(2) >= least, name, ": windows of 11x11 do not fit into ",
+        to_string(x.shape()), " and ", to_string(t.shape()), "; images need ", least, "x", least, " pixels");
+}
+
 }  // namespace
 
 Var l1_loss(const Var& x, const Var& t) { return mean_of("l1_loss", x, t, L1{}); }
@@ -87,19 +117,27 @@ Var charbonnier_loss(const Var& x, const Var& t, double eps) {
 }
 
 Var ssim_loss(const Var& x, const Var& t) {
-  check_same("ssim_loss", x.value(), t.value());
-  check_rank("ssim_loss", "input", x.value(), 4);
-  check(x.dim(1) >= 11 && x.dim(2) >= 11, "ssim_loss: windows of 11x11 do not fit into ",
-        to_string(x.shape()), " and ", to_string(t.shape()));
-  constexpr double c1 = 0.01 * 0.01, c2 = 0.03 * 0.03;
-  AxisMap rows = gaussian_map(x.dim(1)), columns = gaussian_map(x.dim(2));
-  auto blur = [&](const Var& v) { return separable(v, rows, columns); };
-  Var mx = blur(x), mt = blur(t);
-  Var mxx = square(mx), mtt = square(mt), mxt = mul(mx, mt);
-  Var vxx = sub(blur(square(x)), mxx), vtt = sub(blur(square(t)), mtt), vxt = sub(blur(mul(x, t)), mxt);
-  Var top = mul(add(mul(mxt, 2), c1), add(mul(vxt, 2), c2));
-  Var bottom = mul(add(add(mxx, mtt), c1), add(add(vxx, vtt), c2));
-  return add(neg(mean(div(top, bottom))), 1);
+  check_windows("ssim_loss", x, t, 11);
+  return add(neg(mean(ssim_maps(x, t).full)), 1);
+}
+
+Var ms_ssim_loss(const Var& x, const Var& t, int64_t scales) {
+  constexpr double kWeights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+  check(scales >= 1 && scales <= 5, "ms_ssim_loss: expects 1 to 5 scales, got ", scales);
+  check_windows("ms_ssim_loss", x, t, int64_t{11} << (scales - 1));
+  const double total = std::accumulate(kWeights, kWeights + scales, 0.0);
+  Var a = x, b = t, logs;  // the product as a sum of logarithms, [N,C]
+  for (int64_t j = 0; j < scales; ++j) {
+    if (j > 0) {
+      AxisMap rows = halving_map(a.dim(1)), columns = halving_map(a.dim(2));
+      a = separable(a, rows, columns), b = separable(b, rows, columns);
+    }
+    const SsimMaps maps = ssim_maps(a, b);
+    Var value = global_average_pool(j + 1 == scales ? maps.full : maps.cs);
+    Var term = mul(log(clamp(value, 1e-6, 2)), kWeights[j] / total);
+    logs = j == 0 ? term : add(logs, term);
+  }
+  return add(neg(mean(exp(logs))), 1);
 }
 
 }  // namespace dgp

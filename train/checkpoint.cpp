@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <sstream>
 
 #include "models/state.h"
 #include "tensor/file.h"
@@ -44,6 +45,12 @@ std::string exact(double value) {
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
+std::string exact(const std::vector<double>& values) {
+  std::string text;
+  for (double value : values) text += exact(value) + " ";
+  return text;
+}
+
 std::map<std::string, std::string> describe(const Counters& c) {
   return {{"iteration", std::to_string(c.iteration)},
           {"adam_steps", std::to_string(c.adam_steps)},
@@ -53,6 +60,7 @@ std::map<std::string, std::string> describe(const Counters& c) {
           {"best", exact(c.best)},
           {"best_iteration", std::to_string(c.best_iteration)},
           {"window_loss", exact(c.window_loss)},
+          {"window_parts", exact(c.window_parts)},
           {"window_steps", std::to_string(c.window_steps)},
           {"seconds", exact(c.seconds)},
           {"config", std::to_string(c.config)}};
@@ -71,6 +79,10 @@ Counters read_counters(const SafeTensors& file, const std::string& path) {
   c.skipped = whole("skipped"), c.skipped_in_row = whole("skipped_in_row");
   c.validation_due = whole("validation_due") != 0;
   c.best = real("best"), c.best_iteration = whole("best_iteration");
+  if (auto at = file.metadata.find("window_parts"); at != file.metadata.end()) {  // older files have none
+    std::istringstream parts(at->second);
+    for (std::string part; parts >> part;) c.window_parts.push_back(std::strtod(part.c_str(), nullptr));
+  }
   c.window_loss = real("window_loss"), c.window_steps = whole("window_steps");
   c.seconds = real("seconds"), c.config = static_cast<uint32_t>(whole("config"));
   return c;

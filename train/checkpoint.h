@@ -21,7 +21,8 @@ struct Counters {
   bool validation_due = false;  // stopped between a step and its validation
   double best = -std::numeric_limits<double>::infinity();
   int64_t best_iteration = 0;
-  double window_loss = 0;  // sum of losses since the last line of the log, and how many
+  double window_loss = 0;                 // sum of losses since the last line of the log, and how many
+  std::vector<double> window_parts = {};  // the same of each weighted term of the loss
   int64_t window_steps = 0;
   double seconds = 0;   // of training so far
   uint32_t config = 0;  // config_hash

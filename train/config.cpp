@@ -1,6 +1,7 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tensor/file.h"
 #include "train/yaml_fields.h"
@@ -74,6 +75,42 @@ void model_fields(V& v, TrainConfig& c) {
   });
 }
 
+// The options of a kind from a registry (train/registry.h).
+template <class V, class Kind>
+void option_fields(V& v, const Kind& kind, Options& options) {
+  options = with_defaults(kind, options);
+  for (const OptionSpec& o : kind.options) {
+    double& value = options[o.name];
+    v.value(o.name.c_str(), value, o.low, o.high);
+    if (o.whole && value != std::floor(value)) v.wrong(o.name.c_str(), "expects a whole number, got ", value);
+  }
+}
+
+// A mapping from names to weights, `loss: {l1: 1, fft: 0.05}`, or a list of terms with options,
+// `loss: [{type: charbonnier, weight: 1, eps: 1e-6}]`. Nothing, or weights of 0 alone, stand for l1.
+template <class V>
+void loss_fields(V& v, std::vector<LossTerm>& terms) {
+  if (V::reading && !v.is_list("loss")) {
+    v.section("loss", [&](auto& s) {
+      std::vector<LossTerm> given;
+      for (const std::string& name : losses().names()) {
+        LossTerm term{name, 0, with_defaults(*losses().find(name), {})};
+        s.value(name.c_str(), term.weight, 0, 1e6);
+        if (term.weight > 0) given.push_back(term);
+      }
+      if (!given.empty()) terms = given;
+    });
+  } else {
+    v.sections("loss", terms, [](auto& s, LossTerm& term) {
+      s.choice("type", term.type, losses().names());
+      if (term.type.empty()) s.wrong("type", "expects the name of a loss");
+      s.value("weight", term.weight, 0, 1e6);
+      option_fields(s, *losses().find(term.type), term.options);
+    });
+  }
+  if (terms.empty()) terms = {{"l1"}};
+}
+
 template <class V>
 void learning_fields(V& v, TrainConfig& c) {
   v.section("optimizer", [&](auto& s) {
@@ -90,13 +127,7 @@ void learning_fields(V& v, TrainConfig& c) {
     s.value("gamma", c.schedule.gamma, 0, 1);
     s.value("min_lr", c.schedule.min_lr, 0, 10);
   });
-  v.section("loss", [&](auto& s) {
-    s.value("l1", c.loss.l1, 0, 1e6);
-    s.value("charbonnier", c.loss.charbonnier, 0, 1e6);
-    s.value("mse", c.loss.mse, 0, 1e6);
-    s.value("ssim", c.loss.ssim, 0, 1e6);
-  });
-  if (c.loss.l1 + c.loss.charbonnier + c.loss.mse + c.loss.ssim == 0) c.loss.l1 = 1;
+  loss_fields(v, c.loss);
   v.value("ema", c.ema, 0, 0.9999999);
   v.value("clip", c.clip, 0, 1e9);
   v.value("accumulate", c.accumulate, 1, 4096);

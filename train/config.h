@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "train/losses.h"
+
 namespace dgp {
 
 using Range = std::array<double, 2>;  // [low, high]: a number drawn uniformly between them
@@ -67,9 +69,7 @@ struct TrainConfig {
     std::vector<int64_t> milestones;
     double gamma = 0.5, min_lr = 1e-7;
   } schedule;
-  struct {
-    double l1 = 0, charbonnier = 0, mse = 0, ssim = 0;  // weights; l1 is 1 when none is given
-  } loss;
+  std::vector<LossTerm> loss = {{"l1"}};
   double ema = 0.999, clip = 0;  // clip: largest gradient norm, 0: none
   int64_t accumulate = 1;
   struct {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -132,6 +133,7 @@ std::string chart(const std::string& title, std::vector<Curve> curves, bool igno
 
 struct History {
   std::vector<Point> loss, lr, norm, waiting, psnr_y, base_y, psnr_rgb, base_rgb;
+  std::map<std::string, std::vector<Point>> terms;  // of the loss
   Json last_line, last_validation;
 };
 
@@ -155,11 +157,23 @@ History read_history(const std::string& path) {
       continue;
     }
     if (j.contains("loss")) h.loss.push_back({x, j["loss"]});
+    if (j.contains("losses"))
+      for (const auto& [name, value] : j["losses"].items()) h.terms[name].push_back({x, value});
     if (j.contains("grad_norm")) h.norm.push_back({x, j["grad_norm"]});
     h.lr.push_back({x, j["lr"]}), h.waiting.push_back({x, 100 * j["waiting"].get<double>()});
     h.last_line = j;
   }
   return h;
+}
+
+// One chart a term, since their sizes differ by orders of magnitude.
+std::string term_charts(const std::map<std::string, std::vector<Point>>& terms) {
+  std::string html;
+  if (terms.size() > 1)
+    for (const auto& [name, points] : terms)
+      html += chart("Loss, weighted term " + name,
+                    {{"as it came", "faint", points}, {"smoothed", "main", smoothed(points)}}, true);
+  return html;
 }
 
 std::string table(const Json& validation, const std::string& baseline) {
@@ -235,7 +249,8 @@ void write_report(const TrainConfig& config, const std::string& folder, const st
        << chart("PSNR on Y, dB", {{baseline, "base", h.base_y}, {"output", "main", h.psnr_y}})
        << chart("PSNR on RGB, dB", {{baseline, "base", h.base_rgb}, {"output", "main", h.psnr_rgb}})
        << chart("Loss", {{"as it came", "faint", h.loss}, {"smoothed", "main", smoothed(h.loss)}}, true)
-       << chart("Learning rate", {{"", "main", h.lr}}) << chart("Gradient norm", {{"", "main", h.norm}}, true)
+       << term_charts(h.terms) << chart("Learning rate", {{"", "main", h.lr}})
+       << chart("Gradient norm", {{"", "main", h.norm}}, true)
        << chart("Share of time waiting for data, %", {{"", "main", h.waiting}}) << "</div>\n"
        << pictures(folder, shown, baseline) << table(h.last_validation, baseline)
        << "<h2>Configuration</h2><pre>" << escaped(to_yaml(config)) << "</pre></main>" << kReportScript

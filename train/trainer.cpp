@@ -7,8 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "models/state.h"
-#include "ops/loss.h"
-#include "ops/pointwise.h"
 #include "tensor/parallel.h"
 #include "train/checkpoint.h"
 #include "train/optimizer.h"
@@ -27,20 +25,6 @@ constexpr double kLargestNorm = 1e18;  // squares of larger gradients overflow A
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-Var total_loss(const TrainConfig& config, const Var& output, const Var& target) {
-  Var sum;
-  auto add_term = [&](double weight, auto&& term) {
-    if (weight == 0) return;
-    Var value = weight == 1 ? term() : mul(term(), weight);
-    sum = sum.defined() ? add(sum, value) : value;
-  };
-  add_term(config.loss.l1, [&] { return l1_loss(output, target); });
-  add_term(config.loss.charbonnier, [&] { return charbonnier_loss(output, target); });
-  add_term(config.loss.mse, [&] { return mse_loss(output, target); });
-  add_term(config.loss.ssim, [&] { return ssim_loss(output, target); });
-  return sum;
 }
 
 DGPNet make_network(const TrainConfig& config) {
@@ -63,9 +47,10 @@ class Trainer {
  private:
   void tell(const std::string& text);
   void begin(bool resume);
-  double gradients(double& loss);  // of one step's batches; returns their norm
+  // Of one step's batches; returns their norm. `parts`: the weighted terms that `loss` is the sum of.
+  double gradients(double& loss, std::vector<double>& parts);
   void step();
-  void account(double loss, double norm, double lr, bool skipped);
+  void account(double loss, const std::vector<double>& parts, double norm, double lr, bool skipped);
   TrainProgress progress(double lr) const;
   void validate();
   void save();
@@ -75,6 +60,7 @@ class Trainer {
   TrainConfig config_;
   TrainHooks hooks_;
   RunFolder folder_;
+  Loss loss_;
   DGPNet net_, average_;
   Adam adam_;
   Ema ema_;
@@ -94,6 +80,7 @@ Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume
     : config_(config),
       hooks_(hooks),
       folder_(config, resume),
+      loss_(config.loss),
       net_(make_network(config)),
       average_(make_network(config)),
       adam_(parameters(net_), adam_options(config)),
@@ -152,14 +139,14 @@ TrainResult Trainer::run() {
   return {at_.iteration, at_.skipped, at_.best, interrupted, std::isfinite(at_.best)};
 }
 
-double Trainer::gradients(double& loss) {
+double Trainer::gradients(double& loss, std::vector<double>& parts) {
   loss = 0;
   const double share = 1.0 / static_cast<double>(config_.accumulate);
   for (int64_t i = 0; i < config_.accumulate; ++i) {
     Batch batch = loader_->next();
     if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
     if (!std::isfinite(loss)) continue;  // the step is lost; only the order of batches matters now
-    Var result = total_loss(config_, net_(batch.lr, Form::folded), batch.hr);
+    Var result = loss_(net_(batch.lr, Form::folded), batch.hr, parts, share);
     loss += share * static_cast<double>(result.value().item<float>());
     if (std::isfinite(loss)) backward(result, Tensor::full({}, share));
   }
@@ -169,7 +156,8 @@ double Trainer::gradients(double& loss) {
 void Trainer::step() {
   const double lr = learning_rate(config_, at_.iteration);
   double loss = 0;
-  const double norm = gradients(loss);
+  std::vector<double> parts;
+  const double norm = gradients(loss, parts);
   const bool sound = std::isfinite(norm) && norm < kLargestNorm;
   if (sound) {
     adam_.step(lr, config_.clip > 0 && norm > config_.clip ? config_.clip / norm : 1);
@@ -178,10 +166,10 @@ void Trainer::step() {
   }
   adam_.clear_gradients();
   ++at_.iteration;
-  account(loss, norm, lr, !sound);
+  account(loss, parts, norm, lr, !sound);
 }
 
-void Trainer::account(double loss, double norm, double lr, bool skipped) {
+void Trainer::account(double loss, const std::vector<double>& parts, double norm, double lr, bool skipped) {
   if (skipped) {
     ++at_.skipped;
     ++at_.skipped_in_row;
@@ -194,6 +182,8 @@ void Trainer::account(double loss, double norm, double lr, bool skipped) {
   } else {
     at_.skipped_in_row = 0;
     at_.window_loss += loss;
+    at_.window_parts.resize(parts.size());
+    for (size_t i = 0; i < parts.size(); ++i) at_.window_parts[i] += parts[i];
     ++at_.window_steps;
   }
   ++since_window_;
@@ -205,11 +195,12 @@ void Trainer::account(double loss, double norm, double lr, bool skipped) {
                                    {"it_per_s", now.rate},       {"waiting", now.waiting},
                                    {"skipped", at_.skipped},     {"seconds", at_.seconds}};
     if (at_.window_steps > 0) line["loss"] = now.loss;
+    for (const auto& [name, value] : now.terms) line["losses"][name] = value;
     if (std::isfinite(norm)) line["grad_norm"] = norm;
     folder_.metrics(line.dump());
     folder_.log(to_text(now, config_.validate.best));
     shown_rate_ = now.rate, shown_waiting_ = now.waiting, last_loss_ = now.loss;
-    at_.window_loss = 0, at_.window_steps = 0, since_window_ = 0;
+    at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0, since_window_ = 0;
     window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
   }
   if (hooks_.progress) hooks_.progress(now);
@@ -219,6 +210,9 @@ TrainProgress Trainer::progress(double lr) const {
   TrainProgress p;
   p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
   p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
+  if (at_.window_steps > 0 && at_.window_parts.size() == loss_.names().size())
+    for (size_t i = 0; i < at_.window_parts.size(); ++i)
+      p.terms.emplace_back(loss_.names()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
   const double seconds = std::max(1e-9, seconds_since(window_start_));
   p.rate = static_cast<double>(since_window_) / seconds;
   p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
@@ -293,13 +287,20 @@ void Trainer::save_or_tell() {
 
 std::string to_text(const TrainProgress& p, const std::string& best_name) {
   char text[256], best[64] = "";
+  std::string terms;
+  for (const auto& [name, value] : p.terms) {
+    std::snprintf(text, sizeof text, " %s %.5f", name.c_str(), value);
+    if (p.terms.size() > 1) terms += text;
+  }
+  if (!terms.empty()) terms = " (" + terms.substr(1) + ")";
   if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
   const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);
-  std::snprintf(text, sizeof text,
-                "%lld/%lld  loss %.5f  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left",
-                static_cast<long long>(p.iteration), static_cast<long long>(p.iterations), p.loss, p.lr,
+  std::snprintf(text, sizeof text, "  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left", p.lr,
                 p.rate, 100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
-  return text;
+  char head[96];
+  std::snprintf(head, sizeof head, "%lld/%lld  loss %.5f", static_cast<long long>(p.iteration),
+                static_cast<long long>(p.iterations), p.loss);
+  return head + terms + text;
 }
 
 TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resume) {

@@ -13,7 +13,8 @@ namespace dgp {
 
 struct TrainProgress {
   int64_t iteration = 0, iterations = 0;
-  double loss = 0;                       // mean since the last line of the log
+  double loss = 0;                                         // mean since the last line of the log
+  std::vector<std::pair<std::string, double>> terms = {};  // the weighted terms it is the sum of
   double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
   double best = 0, seconds_left = 0;
   bool has_best = false, logged = false;  // logged: this is a line of the log

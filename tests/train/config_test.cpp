@@ -29,9 +29,9 @@ TEST_CASE("a small configuration takes the defaults") {
   CHECK(c.data.patch == 32);
   CHECK(c.optimizer.lr == 1e-4);
   CHECK(c.iterations == 1000);
-  CHECK(c.loss.l1 == 1);
+  CHECK(c.loss.at(0).type == "l1");
   CHECK(c.folder() == "runs/run");
-  CHECK(parse_config(kLeast + "loss: {ssim: 1}\n", "my.yml").loss.l1 == 0);
+  CHECK(c.loss.at(0).weight == 1);
 }
 
 TEST_CASE("presets set sizes that other keys may change") {
@@ -60,6 +60,35 @@ TEST_CASE("mistakes are told with file, line and the nearest known key") {
   CHECK_THAT(complaint("name: x\n"), ContainsSubstring("data.train"));
   CHECK_THAT(complaint("a: [1,\n"), ContainsSubstring("my.yml:"));
   CHECK_THAT(complaint(""), ContainsSubstring("data.train"));
+}
+
+TEST_CASE("losses are a mapping from names to weights, or a list of terms with options") {
+  TrainConfig c = parse_config(kLeast + "loss: {ssim: 0.5, l1: 0, fft: 5e-2}\n", "my.yml");
+  REQUIRE(c.loss.size() == 2);
+  CHECK(c.loss[0].type == "ssim");
+  CHECK(c.loss[0].weight == 0.5);
+  CHECK(c.loss[1].type == "fft");
+  CHECK(c.loss[1].weight == 0.05);
+  c = parse_config(kLeast + "loss:\n  - {type: charbonnier, eps: 1e-6}\n  - {type: ms_ssim, weight: 2}\n",
+                   "my.yml", {"loss.1.scales=3"});
+  REQUIRE(c.loss.size() == 2);
+  CHECK(c.loss[0].options.at("eps") == 1e-6);
+  CHECK(c.loss[0].weight == 1);
+  CHECK(c.loss[1].options.at("scales") == 3);
+  CHECK(c.loss[1].weight == 2);
+  TrainConfig again = parse_config(to_yaml(c), "resolved.yml");
+  CHECK(to_yaml(again) == to_yaml(c));
+  CHECK(parse_config(kLeast, "my.yml", {"loss.mse=1"}).loss.at(0).type == "mse");
+  CHECK(parse_config(kLeast + "loss: {l1: 0}\n", "my.yml").loss.at(0).type == "l1");
+  CHECK_THAT(complaint(kLeast + "loss: {sobl: 1}\n"),
+             ContainsSubstring("my.yml:4: unknown key \"loss.sobl\"") && ContainsSubstring("\"loss.sobel\""));
+  CHECK_THAT(complaint(kLeast + "loss: [{type: charbonier}]\n"),
+             ContainsSubstring("did you mean \"charbonnier\""));
+  CHECK_THAT(complaint(kLeast + "loss: [{type: charbonnier, epss: 1}]\n"),
+             ContainsSubstring("\"loss.0.eps\""));
+  CHECK_THAT(complaint(kLeast + "loss: [{type: ms_ssim, scales: 2.5}]\n"), ContainsSubstring("whole number"));
+  CHECK_THAT(complaint(kLeast + "loss: [{weight: 1}]\n"), ContainsSubstring("loss.0.type: expects the name"));
+  CHECK_THAT(complaint(kLeast + "loss: [{type: l1, weight: -1}]\n"), ContainsSubstring("loss.0.weight"));
 }
 
 TEST_CASE("overrides are typed and checked like the file") {

@@ -41,7 +41,6 @@ inline dgp::TrainConfig small_run(const TempFolder& temp) {
   c.data.train = {dgp::SourceConfig{.hr = temp / "hr"}};
   c.data.patch = 12, c.data.batch = 2;
   c.optimizer.lr = 1e-3;
-  c.loss.l1 = 1;
   c.iterations = 12;
   c.checkpoint.every = 5, c.log.every = 2;
   return c;

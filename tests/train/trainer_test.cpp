@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <sstream>
 
 #include "models/state.h"
 #include "tensor/file.h"
@@ -66,6 +67,7 @@ TEST_CASE(
     "a stopped run goes on to the bits of an uninterrupted one, for any number of threads and workers") {
   TempFolder temp;
   TrainConfig whole = validated_run(temp);
+  whole.loss = {{"l1"}, {"fft", 0.05}};
   whole.accumulate = 2, whole.clip = 0.05, whole.optimizer.weight_decay = 0.01, whole.threads = 1;
   CHECK_FALSE(train(whole).interrupted);
   const std::string expected = outcome(whole);
@@ -182,6 +184,26 @@ TEST_CASE("all losses together can be trained with") {
   TempFolder temp;
   TrainConfig config = small_run(temp);
   config.iterations = 2;
-  config.loss = {0.5, 0.25, 0.125, 0.125};
-  CHECK(train(config).skipped == 0);
+  config.data.patch = 16, config.log.every = 1;
+  config.loss.clear();
+  for (const std::string& name : losses().names()) config.loss.push_back({name, 0.25});
+  for (LossTerm& term : config.loss)
+    if (term.type == "ms_ssim") term.options["scales"] = 2;
+  config.loss.push_back({"l1", 2});
+  std::string console;
+  TrainHooks hooks;
+  hooks.progress = [&](const TrainProgress& p) { console = to_text(p, ""); };
+  CHECK(train(config, hooks).skipped == 0);
+  CHECK_THAT(console,
+             ContainsSubstring(" (l1 ") && ContainsSubstring("tv 0.") && ContainsSubstring("l1_2 0."));
+  CHECK_THAT(read_file(config.folder() + "/report.html"), ContainsSubstring("weighted term fft_amplitude"));
+  std::istringstream lines(read_file(config.folder() + "/metrics.jsonl"));
+  std::string line;
+  std::getline(lines, line);
+  auto json = nlohmann::json::parse(line);
+  double sum = 0;
+  for (const auto& [name, value] : json["losses"].items()) sum += value.get<double>();
+  CHECK(json["losses"].size() == losses().names().size() + 1);
+  CHECK(sum == Approx(json["loss"].get<double>()).epsilon(1e-5));
+  CHECK(json["losses"]["l1_2"].get<double>() == Approx(8 * json["losses"]["l1"].get<double>()).epsilon(1e-6));
 }
