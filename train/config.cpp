@@ -4,39 +4,11 @@
 #include <cmath>
 
 #include "tensor/file.h"
+#include "train/degrade_fields.h"
 #include "train/yaml_fields.h"
 
 namespace dgp {
 namespace {
-
-template <class V>
-void degrade_fields(V& v, DegradeConfig& c) {
-  v.choice("type", c.type, {"bicubic", "real"});
-  v.section("blur", [&](auto& s) {
-    s.value("probability", c.blur.probability, 0, 1);
-    s.value("anisotropic", c.blur.anisotropic, 0, 1);
-    s.pair("sigma", c.blur.sigma, 0.05, 8);
-  });
-  v.section("resize", [&](auto& s) {
-    s.value("bicubic", c.resize.bicubic, 0, 1e6);
-    s.value("bilinear", c.resize.bilinear, 0, 1e6);
-    s.value("area", c.resize.area, 0, 1e6);
-    if (c.resize.bicubic + c.resize.bilinear + c.resize.area <= 0)
-      s.wrong("bicubic", "all frequencies are 0");
-  });
-  v.section("noise", [&](auto& s) {
-    s.value("probability", c.noise.probability, 0, 1);
-    s.value("poisson", c.noise.poisson, 0, 1);
-    s.value("grey", c.noise.grey, 0, 1);
-    s.pair("sigma", c.noise.sigma, 0, 100);
-    s.pair("scale", c.noise.scale, 0, 20);
-  });
-  v.section("jpeg", [&](auto& s) {
-    s.value("probability", c.jpeg.probability, 0, 1);
-    s.value("subsample", c.jpeg.subsample, 0, 1);
-    s.pair("quality", c.jpeg.quality, 1, 100);
-  });
-}
 
 template <class V>
 void source_fields(V& v, SourceConfig& c) {

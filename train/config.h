@@ -13,9 +13,27 @@ namespace dgp {
 
 using Range = std::array<double, 2>;  // [low, high]: a number drawn uniformly between them
 
-// How low-resolution patches are made from high-resolution ones (train/degrade.h).
+// One round of blur, resize, noise and JPEG (train/degradation.h). The defaults are Real-ESRGAN's first.
+struct DegradeStage {
+  double blur = 1;       // probability
+  Range size = {7, 21};  // of kernels, odd
+  double sinc = 0.1;     // share of sinc filters among the kernels
+  std::vector<double> kernels = {0.45, 0.25, 0.12, 0.03, 0.12, 0.03};  // Gaussian iso and aniso, generalized
+                                                                       // iso and aniso, plateau iso and aniso
+  Range sigma = {0.2, 3}, generalized_beta = {0.5, 4}, plateau_beta = {1, 2};
+  std::vector<double> resize = {0.2, 0.7, 0.1};  // shares of enlarging, shrinking, keeping
+  Range factor = {0.15, 1.5};                    // smallest and largest
+  double noise = 1, gaussian = 0.5, grey = 0.4;  // probability; shares: of Gaussian (else Poisson), of grey
+  Range noise_sigma = {1, 30}, poisson_scale = {0.05, 3};
+  double jpeg = 1;  // probability
+  Range quality = {30, 95};
+};
+
+// How low-resolution patches are made from high-resolution ones (train/degrade.h, train/degradation.h).
 struct DegradeConfig {
-  std::string type = "bicubic";  // bicubic: MATLAB's imresize; real: blur, shrink, noise, JPEG
+  std::string preset;            // sets what follows to known values: bicubic, mild, realesrgan, bsrgan
+  std::string type = "bicubic";  // bicubic: MATLAB's imresize; real: blur, shrink, noise, JPEG; ordered:
+                                 // Real-ESRGAN's; shuffled: BSRGAN's
   struct {
     double probability = 0.8, anisotropic = 0.5;
     Range sigma = {0.2, 1.5};  // of the Gaussian, in HR pixels
@@ -32,7 +50,21 @@ struct DegradeConfig {
     double probability = 0.8, subsample = 0.7;
     Range quality = {50, 95};
   } jpeg;
+  // ordered
+  int64_t orders = 2;
+  bool usm = false;  // sharpen the picture first, and train towards the sharpened one
+  double final_sinc = 0.8;
+  DegradeStage first, second;
+  // shuffled
+  struct {
+    double halve = 0.25, grey = 0.4, jpeg = 0.9;
+    Range noise_sigma = {2, 25}, quality = {30, 95};
+  } shuffled;
+  std::string coder = "diff";  // JPEG of ordered and shuffled: diff (DiffJPEG) or file (dgp's own coder)
 };
+
+// The values of a preset. Throws Error(invalid) for a name that is none.
+DegradeConfig degrade_preset(const std::string& name);
 
 // One root of pictures: pairs (lr and hr) or high-resolution pictures alone (hr), degraded on the fly.
 struct SourceConfig {

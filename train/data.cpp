@@ -8,6 +8,7 @@
 #include "image/resize.h"
 #include "tensor/parallel.h"
 #include "train/degrade.h"
+#include "train/degrade_ops.h"
 
 namespace dgp {
 namespace fs = std::filesystem;
@@ -79,6 +80,12 @@ void copy_square(const Tensor& picture, int64_t y, int64_t x, int64_t n, unsigne
       const T* from = picture.data<T>() + ((y + r) * W + x + c) * 3;
       for (int k = 0; k < 3; ++k) out[k] = static_cast<float>(from[k]) / unit;
     }
+}
+
+// LR pixels around a patch that are degraded with it. Two blurs of 21 pixels and sharpening reach far.
+int64_t margin_of(const DegradeConfig& config, int64_t scale) {
+  if (config.type == "ordered" || config.type == "shuffled") return std::max<int64_t>(64 / scale, 8);
+  return scale == 1 ? 16 : 4;
 }
 
 }  // namespace
@@ -191,7 +198,8 @@ void Dataset::sample(Rng rng, bool augment, float* lr, float* hr) const {
     return;
   }
   // The HR square is degraded with a margin around it, so that its borders come out as in the whole picture.
-  const int64_t H = picture.hr.dim(0), W = picture.hr.dim(1), margin = s == 1 ? 16 : 4;
+  const DegradeConfig& degrade_config = sources_[picture.source].degrade;
+  const int64_t H = picture.hr.dim(0), W = picture.hr.dim(1), margin = margin_of(degrade_config, s);
   const int64_t y = rng.below(H - p * s + 1), x = rng.below(W - p * s + 1);
   const int64_t top = std::min(margin, y / s), left = std::min(margin, x / s);
   const int64_t rows = top + p + std::min(margin, (H - y) / s - p);
@@ -202,9 +210,12 @@ void Dataset::sample(Rng rng, bool augment, float* lr, float* hr) const {
     float* to = region.data<float>() + r * columns * s * 3;
     for (int64_t i = 0; i < columns * s * 3; ++i) to[i] = static_cast<float>(from[i]) / 255;
   }
-  Tensor small = degrade(region, s, sources_[picture.source].degrade, rng.split(1));
+  Tensor small = degrade(region, s, degrade_config, rng.split(1));
   copy_square<float>(small, top, left, p, turn, lr);
-  copy_square<uint8_t>(picture.hr, y, x, p * s, turn, hr);
+  if (degrade_config.type == "ordered" && degrade_config.usm)
+    copy_square<float>(sharpen_usm(region), top * s, left * s, p * s, turn, hr);
+  else
+    copy_square<uint8_t>(picture.hr, y, x, p * s, turn, hr);
 }
 
 std::pair<Tensor, Tensor> Dataset::whole(size_t index) const {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "train/degradation.h"
+
 namespace dgp {
 namespace {
 
@@ -77,11 +79,6 @@ void add_noise(Tensor& x, const DegradeConfig& config, Rng& rng) {
       p[c] += static_cast<float>(deviation * (grey ? shared : rng.normal()));
     }
   }
-}
-
-void round_to_bytes(Tensor& x) {
-  float* p = x.data<float>();
-  for (int64_t i = 0; i < x.numel(); ++i) p[i] = std::nearbyint(std::clamp(p[i], 0.f, 1.f) * 255) / 255;
 }
 
 }  // namespace
@@ -170,6 +167,8 @@ Tensor gaussian_blur(const Tensor& x, double sigma_x, double sigma_y, double ang
 }
 
 Tensor degrade(const Tensor& hr, int64_t scale, const DegradeConfig& config, Rng rng) {
+  if (config.type == "ordered" || config.type == "shuffled")
+    return apply_degradation(draw_degradation(config, scale, hr.dim(0), hr.dim(1), rng), hr);
   Tensor x = hr;
   if (config.type == "bicubic") {
     x = shrink_bicubic(hr, scale);

@@ -1,0 +1,206 @@
+// The degradation pipelines: kernels and operations against float64 NumPy, noise by its moments, draws by
+// their ranges, and that a degradation depends on nothing but its arguments.
+#include "train/degradation.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "image/image.h"
+#include "tests/test.h"
+#include "tests/train/pictures.h"
+#include "train/config.h"
+#include "train/degrade.h"
+
+using namespace dgp;
+using nlohmann::json;
+
+namespace {
+
+const json& golden() {
+  static const json file = json::parse(std::ifstream(DGP_SOURCE_DIR "/tests/golden/degrade.json"));
+  return file;
+}
+
+Tensor golden_picture() {
+  Tensor x({golden()["height"], golden()["width"], 3});
+  for (int64_t i = 0; i < x.numel(); ++i)
+    x.data<float>()[i] = static_cast<float>(golden()["picture"][static_cast<size_t>(i)].get<double>() / 255);
+  return x;
+}
+
+// Largest difference between every step-th row and column of x and the values recorded.
+double error(const Tensor& x, const json& values, int64_t step) {
+  double worst = 0;
+  size_t at = 0;
+  for (int64_t r = 0; r < x.dim(0); r += step)
+    for (int64_t c = 0; c < x.dim(1); c += step)
+      for (int64_t k = 0; k < 3; ++k)
+        worst = std::max(
+            worst, std::abs(x.data<float>()[(r * x.dim(1) + c) * 3 + k] - values.at(at++).get<double>()));
+  REQUIRE(at == values.size());
+  return worst;
+}
+
+BlurShape shape_of(const std::string& name) {
+  return name == "sinc"          ? BlurShape::sinc
+         : name == "plateau"     ? BlurShape::plateau
+         : name == "generalized" ? BlurShape::generalized
+                                 : BlurShape::gaussian;
+}
+
+bool same(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.bytes(), a.bytes() + a.nbytes(), b.bytes());
+}
+
+struct Moments {
+  double mean = 0, variance = 0;
+};
+Moments difference(const Tensor& a, const Tensor& b) {
+  Moments m;
+  const auto n = static_cast<double>(a.numel());
+  for (int64_t i = 0; i < a.numel(); ++i) m.mean += (a.data<float>()[i] - b.data<float>()[i]) / n;
+  for (int64_t i = 0; i < a.numel(); ++i)
+    m.variance += std::pow(a.data<float>()[i] - b.data<float>()[i] - m.mean, 2) / n;
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE("blur kernels are those of float64 NumPy") {
+  REQUIRE(golden()["kernels"].size() == 9);
+  for (const json& k : golden()["kernels"]) {
+    INFO(k["shape"] << " " << k["size"]);
+    auto weights = kernel_weights(
+        {shape_of(k["shape"]), k["size"], k["sigma_x"], k["sigma_y"], k["angle"], k["beta"], k["cutoff"]});
+    REQUIRE(weights.size() == k["weights"].size());
+    for (size_t i = 0; i < weights.size(); ++i)
+      REQUIRE(std::abs(weights[i] - k["weights"][i].get<double>()) < 1e-13);
+  }
+  CHECK_THROWS_AS(kernel_weights({.size = 8}), Error);
+  CHECK_THROWS_AS(kernel_weights({.sigma_x = 0}), Error);
+  CHECK_THROWS_AS(kernel_weights({.shape = BlurShape::sinc}), Error);
+}
+
+TEST_CASE("filter, resize, sharpening and DiffJPEG are those of float64 NumPy") {
+  const Tensor x = golden_picture();
+  CHECK(error(filter_picture(x, kernel_weights({.size = 9, .sigma_x = 0.8, .sigma_y = 2.9, .angle = 0.7})),
+              golden()["filtered"], 3) < 1e-6);
+  for (const json& r : golden()["resized"]) {
+    const std::string name = r["mode"];
+    INFO(name << " " << r["width"] << "x" << r["height"] << " " << r["ratio"]);
+    const auto mode = name == "area"       ? Interpolation::area
+                      : name == "bilinear" ? Interpolation::bilinear
+                                           : Interpolation::bicubic;
+    CHECK(error(interpolate_picture(x, r["height"], r["width"], mode, r["ratio"]), r["values"], 2) < 1e-6);
+  }
+  CHECK(error(sharpen_usm(x), golden()["usm"], 3) < 1e-6);
+  for (const json& j : golden()["jpeg"]) {
+    INFO(j["quality"]);
+    CHECK(error(diff_jpeg(x, j["quality"]), j["values"], 3) < 1e-6);
+  }
+}
+
+TEST_CASE("a JPEG file's round trip is what writing and reading one gives") {
+  TempFolder temp;
+  const Tensor x = golden_picture();
+  write_image(temp / "a.jpg", {x, 8});
+  CHECK(same(file_jpeg(x, 95), read_image(temp / "a.jpg").pixels));
+  CHECK_THROWS_AS(file_jpeg(x, 0), Error);
+  CHECK_THROWS_AS(diff_jpeg(x, 0), Error);
+}
+
+TEST_CASE("noise has the moments of its law, in colour and grey") {
+  Tensor flat = Tensor::full({150, 150, 3}, 0.5);
+  for (int64_t i = 0; i < 3; ++i) flat.data<float>()[i] = static_cast<float>(i) / 2;  // 0, 0.5, 1
+  for (bool grey : {false, true}) {
+    INFO(grey);
+    Moments m = difference(add_gaussian_noise(flat, 12, grey, Rng(3)), flat);
+    CHECK(std::sqrt(m.variance) * 255 == Approx(12).epsilon(0.03));
+    // 0, 128 and 255 are three values, so four levels; grey, two, so two.
+    const auto levels = static_cast<double>(poisson_levels(flat, grey));
+    CHECK(levels == (grey ? 2 : 4));
+    const double level = 128.0 / 255, scale = 0.2;
+    m = difference(add_poisson_noise(flat, scale, grey, Rng(4)), flat);
+    CHECK(m.variance == Approx(scale * scale * level / levels).epsilon(0.04));
+    CHECK(std::abs(m.mean) < 0.003);
+    Tensor y = add_poisson_noise(flat, scale, grey, Rng(4));
+    bool alike = true;
+    for (int64_t i = 3; i < y.numel(); i += 3) alike = alike && y.data<float>()[i] == y.data<float>()[i + 1];
+    CHECK(alike == grey);
+  }
+}
+
+TEST_CASE("what is drawn keeps to its ranges and frequencies") {
+  const DegradeConfig c = degrade_preset("realesrgan");
+  const int n = 3000;
+  int sinc = 0, jpeg_last = 0, gaussian = 0, noises = 0, long_second = 0;
+  for (int i = 0; i < n; ++i) {
+    Degradation d = draw_degradation(c, 4, 400, 400, Rng(1).split(static_cast<uint64_t>(i)));
+    REQUIRE(d[0].kind == StepKind::sharpen);
+    REQUIRE(d[1].kind == StepKind::blur);
+    sinc += d[1].blur.shape == BlurShape::sinc;
+    REQUIRE((d[1].blur.size % 2 == 1 && d[1].blur.size >= 7 && d[1].blur.size <= 21));
+    REQUIRE((d[1].blur.sigma_x >= 0.2 && d[1].blur.sigma_x <= 3));
+    REQUIRE((d[2].kind == StepKind::resize && d[2].height >= 60 && d[2].height <= 600));
+    jpeg_last += d.back().kind == StepKind::jpeg;
+    long_second += d[5].kind == StepKind::blur;
+    int64_t height = 400;
+    for (const DegradeStep& s : d) {
+      if (s.kind == StepKind::resize) height = s.height;
+      if (s.kind == StepKind::jpeg) REQUIRE((s.quality >= 30 && s.quality <= 95));
+      if (s.kind != StepKind::noise) continue;
+      ++noises, gaussian += !s.poisson;
+      REQUIRE(s.strength <= (s.poisson ? 3 : 30));
+    }
+    REQUIRE(height == 100);
+  }
+  CHECK(noises == 2 * n);
+  CHECK(sinc == Approx(0.1 * n).epsilon(0.2));
+  CHECK(jpeg_last == Approx(0.5 * n).epsilon(0.1));
+  CHECK(gaussian == Approx(0.5 * noises).epsilon(0.1));
+  CHECK(long_second == Approx(0.8 * n).epsilon(0.1));
+}
+
+TEST_CASE("every preset is a pure function onto the grid of bytes, and differs from draw to draw") {
+  const Tensor x = test_picture(64, 80, 4), before = x.clone();
+  for (const char* name : {"bicubic", "mild", "realesrgan", "bsrgan"})
+    for (int64_t scale : {1, 2, 4}) {
+      INFO(name << " x" << scale);
+      const DegradeConfig c = degrade_preset(name);
+      Tensor first;
+      for (uint64_t seed = 0; seed < 6; ++seed) {
+        Tensor a = degrade(x, scale, c, Rng(seed)), b = degrade(x, scale, c, Rng(seed));
+        REQUIRE(a.shape() == Shape{64 / scale, 80 / scale, 3});
+        CHECK(same(a, b));
+        CHECK(same(a, to_float(to_u8(a))));
+        if (seed == 0) first = a;
+        if (seed == 1 && c.type != "bicubic") CHECK_FALSE(same(a, first));
+      }
+    }
+  CHECK(same(x, before));
+  CHECK_THROWS_AS(degrade_preset("harsh"), Error);
+}
+
+TEST_CASE("presets set values that other keys change, and keys of another type are refused") {
+  const std::string head = "data:\n  train:\n    - hr: photos\n      degrade: ";
+  const auto degrade_of = [&](const std::string& yaml) {
+    TrainConfig c = parse_config(head + yaml + "\n", "my.yml");
+    CHECK(to_yaml(parse_config(to_yaml(c), "again.yml")) == to_yaml(c));
+    return c.data.train[0].degrade;
+  };
+  DegradeConfig c = degrade_of("{preset: realesrgan, second: {sigma: [0.3, 0.9]}, usm: false}");
+  CHECK(c.type == "ordered");
+  CHECK(c.second.sigma == Range{0.3, 0.9});
+  CHECK(c.second.factor == Range{0.3, 1.2});
+  CHECK_FALSE(c.usm);
+  CHECK(degrade_of("{preset: mild}").orders == 1);
+  CHECK(degrade_of("{type: real, noise: {poisson: 0.7}}").noise.poisson == 0.7);
+  CHECK_THROWS_WITH(degrade_of("{preset: realesrgen}"), ContainsSubstring("\"realesrgan\""));
+  CHECK_THROWS_WITH(degrade_of("{preset: realesrgan, blur: {probability: 1}}"),
+                    ContainsSubstring("unknown key"));
+  CHECK_THROWS_WITH(degrade_of("{preset: realesrgan, first: {size: [8, 21]}}"), ContainsSubstring("odd"));
+  CHECK_THROWS_WITH(degrade_of("{preset: realesrgan, first: {kernels: [1, 1]}}"),
+                    ContainsSubstring("6 shares"));
+}

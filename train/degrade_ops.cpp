@@ -1,0 +1,244 @@
+#include "train/degrade_ops.h"
+
+#include <algorithm>
+#include <bitset>
+#include <cmath>
+
+#include "image/bytes.h"
+#include "image/image.h"
+
+namespace dgp {
+namespace {
+
+void check_picture(const char* op, const Tensor& x) {
+  check_rank(op, "picture", x, 3);
+  check(x.dim(0) > 0 && x.dim(1) > 0 && x.dim(2) == 3 && x.dtype() == DType::f32, op,
+        ": expects f32 [H,W,3], got ", to_string(x.dtype()), " ", to_string(x.shape()));
+}
+
+int64_t reflected(int64_t i, int64_t n) {  // ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
+  if (n == 1) return 0;
+  i = std::abs(i) % (2 * n - 2);
+  return i < n ? i : 2 * n - 2 - i;
+}
+
+// [H + 2 half, W + 2 half, 3]
+std::vector<float> padded(const Tensor& x, int64_t half) {
+  const int64_t H = x.dim(0), W = x.dim(1), PW = W + 2 * half;
+  std::vector<float> result(static_cast<size_t>((H + 2 * half) * PW * 3));
+  float* out = result.data();
+  for (int64_t y = -half; y < H + half; ++y) {
+    const float* row = x.data<float>() + reflected(y, H) * W * 3;
+    for (int64_t u = -half; u < W + half; ++u, out += 3) std::copy_n(row + reflected(u, W) * 3, 3, out);
+  }
+  return result;
+}
+
+// One line's taps: out[o] = sum_t weight[o*n + t] * in[index[o*n + t]].
+struct Taps {
+  int64_t n = 0;
+  std::vector<int64_t> index;
+  std::vector<float> weight;
+};
+
+double cubic(double x) {
+  constexpr double a = -0.75;
+  x = std::abs(x);
+  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+  return 0;
+}
+
+Taps area_taps(int64_t in, int64_t out) {
+  Taps taps;
+  taps.n = (in + out - 1) / out + 1;
+  for (int64_t o = 0; o < out; ++o) {
+    const int64_t begin = o * in / out, end = ((o + 1) * in + out - 1) / out;
+    for (int64_t t = 0; t < taps.n; ++t) {
+      taps.index.push_back(std::min(begin + t, in - 1));
+      taps.weight.push_back(begin + t < end ? 1.f / static_cast<float>(end - begin) : 0.f);
+    }
+  }
+  return taps;
+}
+
+Taps taps_of(int64_t in, int64_t out, Interpolation mode, double ratio) {
+  if (mode == Interpolation::area) return area_taps(in, out);
+  if (ratio == 0) ratio = static_cast<double>(in) / static_cast<double>(out);
+  const bool linear = mode == Interpolation::bilinear;
+  Taps taps;
+  taps.n = linear ? 2 : 4;
+  for (int64_t o = 0; o < out; ++o) {
+    double at = ratio * (static_cast<double>(o) + 0.5) - 0.5;
+    if (linear) at = std::max(at, 0.0);
+    const double first = std::floor(at), t = at - first;
+    for (int64_t k = 0; k < taps.n; ++k) {
+      const int64_t offset = linear ? k : k - 1;
+      taps.index.push_back(std::clamp<int64_t>(static_cast<int64_t>(first) + offset, 0, in - 1));
+      taps.weight.push_back(
+          static_cast<float>(linear ? (k == 0 ? 1 - t : t) : cubic(t - static_cast<double>(offset))));
+    }
+  }
+  return taps;
+}
+
+int64_t byte_of(float v) { return std::lrint(std::clamp(v, 0.f, 1.f) * 255); }
+float luma(const float* p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
+float clamped(float v) { return std::clamp(v, 0.f, 1.f); }
+
+}  // namespace
+
+Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
+  check_picture("filter_picture", x);
+  const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(weights.size()))));
+  check(side % 2 == 1 && side * side == static_cast<int64_t>(weights.size()),
+        "filter_picture: expects a square kernel of odd side, got ", weights.size(), " weights");
+  const int64_t H = x.dim(0), W = x.dim(1), PW = W + side - 1;
+  const std::vector<float> from = padded(x, side / 2);
+  Tensor result = Tensor::zeros(x.shape());
+  for (int64_t y = 0; y < H; ++y) {
+    float* out = result.data<float>() + y * W * 3;
+    for (int64_t v = 0; v < side; ++v)
+      for (int64_t u = 0; u < side; ++u) {
+        const float* in = from.data() + ((y + v) * PW + u) * 3;
+        const auto w = static_cast<float>(weights[static_cast<size_t>(v * side + u)]);
+        for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
+      }
+  }
+  return result;
+}
+
+const char* to_string(Interpolation mode) {
+  return mode == Interpolation::area ? "area" : mode == Interpolation::bilinear ? "bilinear" : "bicubic";
+}
+
+Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Interpolation mode, double ratio) {
+  check_picture("interpolate_picture", x);
+  check(height >= 1 && width >= 1, "interpolate_picture: expects a size of at least 1x1, got ", width, "x",
+        height);
+  const int64_t H = x.dim(0), W = x.dim(1);
+  const Taps down = taps_of(H, height, mode, ratio), across = taps_of(W, width, mode, ratio);
+  Tensor rows = Tensor::zeros({height, W, 3}), result = Tensor::zeros({height, width, 3});
+  for (int64_t y = 0; y < height; ++y) {
+    float* out = rows.data<float>() + y * W * 3;
+    for (int64_t t = 0; t < down.n; ++t) {
+      const auto at = static_cast<size_t>(y * down.n + t);
+      const float* in = x.data<float>() + down.index[at] * W * 3;
+      for (int64_t i = 0; i < W * 3; ++i) out[i] += down.weight[at] * in[i];
+    }
+  }
+  for (int64_t y = 0; y < height; ++y) {
+    const float* in = rows.data<float>() + y * W * 3;
+    float* out = result.data<float>() + y * width * 3;
+    for (int64_t i = 0; i < width; ++i)
+      for (int64_t t = 0; t < across.n; ++t) {
+        const auto at = static_cast<size_t>(i * across.n + t);
+        for (int64_t c = 0; c < 3; ++c) out[i * 3 + c] += across.weight[at] * in[across.index[at] * 3 + c];
+      }
+  }
+  return result;
+}
+
+Tensor add_gaussian_noise(const Tensor& x, double sigma, bool grey, Rng rng) {
+  check_picture("add_gaussian_noise", x);
+  Tensor result(x.shape());
+  const float* p = x.data<float>();
+  float* out = result.data<float>();
+  double drawn = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    if (!grey || i % 3 == 0) drawn = rng.normal();
+    out[i] = clamped(p[i] + static_cast<float>(drawn * sigma / 255));
+  }
+  return result;
+}
+
+int64_t poisson_levels(const Tensor& x, bool grey) {
+  check_picture("poisson_levels", x);
+  std::bitset<256> seen;
+  const float* p = x.data<float>();
+  for (int64_t i = 0; i < x.numel(); i += grey ? 3 : 1)
+    seen.set(static_cast<size_t>(byte_of(grey ? luma(p + i) : p[i])));
+  int64_t levels = 1;
+  while (levels < static_cast<int64_t>(seen.count())) levels *= 2;
+  return levels;
+}
+
+Tensor add_poisson_noise(const Tensor& x, double scale, bool grey, Rng rng) {
+  const auto levels = static_cast<double>(poisson_levels(x, grey));
+  Tensor result(x.shape());
+  const float* p = x.data<float>();
+  float* out = result.data<float>();
+  double noise = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    if (!grey || i % 3 == 0) {
+      const double level = static_cast<double>(byte_of(grey ? luma(p + i) : p[i])) / 255;
+      noise = static_cast<double>(rng.poisson(level * levels)) / levels - level;
+    }
+    out[i] = clamped(p[i] + static_cast<float>(noise * scale));
+  }
+  return result;
+}
+
+namespace {
+
+// The Gaussian that OpenCV makes of a width of 51 and no deviation: 0.3 ((51 - 1) / 2 - 1) + 0.8 = 8.
+Tensor wide_blur(const Tensor& x) {
+  constexpr int64_t kHalf = 25;
+  std::vector<double> g;
+  double sum = 0;
+  for (int64_t i = -kHalf; i <= kHalf; ++i) {
+    g.push_back(std::exp(-static_cast<double>(i * i) / (2 * 8.0 * 8.0)));
+    sum += g.back();
+  }
+  const int64_t H = x.dim(0), W = x.dim(1);
+  Tensor rows = Tensor::zeros(x.shape()), result = Tensor::zeros(x.shape());
+  std::vector<float> line(static_cast<size_t>((W + 2 * kHalf) * 3));
+  for (int64_t y = 0; y < H; ++y)
+    for (int64_t t = -kHalf; t <= kHalf; ++t) {
+      const float* in = x.data<float>() + reflected(y + t, H) * W * 3;
+      float* out = rows.data<float>() + y * W * 3;
+      const auto w = static_cast<float>(g[static_cast<size_t>(t + kHalf)] / sum);
+      for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
+    }
+  for (int64_t y = 0; y < H; ++y) {
+    const float* in = rows.data<float>() + y * W * 3;
+    for (int64_t u = 0; u < W + 2 * kHalf; ++u)
+      std::copy_n(in + reflected(u - kHalf, W) * 3, 3, line.data() + u * 3);
+    float* out = result.data<float>() + y * W * 3;
+    for (int64_t t = 0; t <= 2 * kHalf; ++t) {
+      const auto w = static_cast<float>(g[static_cast<size_t>(t)] / sum);
+      for (int64_t i = 0; i < W * 3; ++i) out[i] += w * line[static_cast<size_t>(t * 3 + i)];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Tensor sharpen_usm(const Tensor& x, double weight, double threshold) {
+  check_picture("sharpen_usm", x);
+  const Tensor blurred = wide_blur(x);
+  Tensor mask(x.shape()), result(x.shape());
+  const float *p = x.data<float>(), *b = blurred.data<float>();
+  for (int64_t i = 0; i < x.numel(); ++i)
+    mask.data<float>()[i] = std::abs(p[i] - b[i]) * 255 > static_cast<float>(threshold) ? 1.f : 0.f;
+  const Tensor soft = wide_blur(mask);
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const float m = soft.data<float>()[i], sharp = clamped(p[i] + static_cast<float>(weight) * (p[i] - b[i]));
+    result.data<float>()[i] = m * sharp + (1 - m) * p[i];
+  }
+  return result;
+}
+
+Tensor file_jpeg(const Tensor& x, int quality) {
+  check_picture("file_jpeg", x);
+  check(quality >= 1 && quality <= 100, "file_jpeg: expects a quality of 1 to 100, got ", quality);
+  return decode_image(encode_jpeg(to_u8(x), quality), "JPEG in memory").pixels;
+}
+
+void round_to_bytes(Tensor& x) {
+  float* p = x.data<float>();
+  for (int64_t i = 0; i < x.numel(); ++i) p[i] = static_cast<float>(byte_of(p[i])) / 255;
+}
+
+}  // namespace dgp

@@ -1,0 +1,106 @@
+// DiffJPEG as Real-ESRGAN runs it, with true rounding: YCbCr, 2x2 chroma means, 8x8 DCT, division by tables
+// scaled by a real number, rounding half to even, and back. Not what a JPEG file gives: file_jpeg is.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "train/degrade_ops.h"
+
+namespace dgp {
+namespace {
+
+// ITU-T T.81, table K.1; and the corner of K.2 that is not 99.
+constexpr std::array<int, 64> kLuma = {16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,
+                                       14, 13, 16, 24, 40,  57,  69,  56,  14, 17, 22, 29, 51,  87,  80,  62,
+                                       18, 22, 37, 56, 68,  109, 103, 77,  24, 35, 55, 64, 81,  104, 113, 92,
+                                       49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99};
+constexpr std::array<int, 16> kChroma = {17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99};
+
+using Block = std::array<double, 64>;
+
+Block table_of(bool chroma, double factor) {  // transposed, as DiffJPEG has them
+  Block table;
+  for (size_t v = 0; v < 8; ++v)
+    for (size_t u = 0; u < 8; ++u)
+      table[v * 8 + u] = factor * (!chroma ? kLuma[u * 8 + v] : u < 4 && v < 4 ? kChroma[u * 4 + v] : 99);
+  return table;
+}
+
+Block make_basis() {  // [frequency][position], orthonormal
+  Block basis;
+  for (size_t u = 0; u < 8; ++u)
+    for (size_t x = 0; x < 8; ++x)
+      basis[u * 8 + x] = (u == 0 ? std::sqrt(0.125) : 0.5) *
+                         std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16);
+  return basis;
+}
+
+// c = a b, either factor read transposed.
+Block product(const Block& a, bool a_transposed, const Block& b, bool b_transposed) {
+  Block c{};
+  for (size_t i = 0; i < 8; ++i)
+    for (size_t k = 0; k < 8; ++k) {
+      const double w = a_transposed ? a[k * 8 + i] : a[i * 8 + k];
+      for (size_t j = 0; j < 8; ++j) c[i * 8 + j] += w * (b_transposed ? b[j * 8 + k] : b[k * 8 + j]);
+    }
+  return c;
+}
+
+struct Plane {
+  int64_t height, width;
+  std::vector<double> at;
+  Plane(int64_t h, int64_t w) : height(h), width(w), at(static_cast<size_t>(h * w)) {}
+  double& operator()(int64_t y, int64_t x) { return at[static_cast<size_t>(y * width + x)]; }
+};
+
+void quantise(Plane& plane, const Block& table) {
+  static const Block basis = make_basis();
+  for (int64_t top = 0; top < plane.height; top += 8)
+    for (int64_t left = 0; left < plane.width; left += 8) {
+      Block block;
+      for (int64_t i = 0; i < 64; ++i) block[static_cast<size_t>(i)] = plane(top + i / 8, left + i % 8) - 128;
+      block = product(product(basis, false, block, false), false, basis, true);
+      for (size_t i = 0; i < 64; ++i) block[i] = std::nearbyint(block[i] / table[i]) * table[i];
+      block = product(product(basis, true, block, false), false, basis, false);
+      for (int64_t i = 0; i < 64; ++i) plane(top + i / 8, left + i % 8) = block[static_cast<size_t>(i)] + 128;
+    }
+}
+
+}  // namespace
+
+Tensor diff_jpeg(const Tensor& picture, double quality) {
+  check_rank("diff_jpeg", "picture", picture, 3);
+  check(picture.dim(2) == 3 && quality > 0 && quality <= 100,
+        "diff_jpeg: expects [H,W,3] and a quality above 0 and up to 100, got ", to_string(picture.shape()),
+        ", ", quality);
+  // At 100 the tables are 0; a step so small that it rounds nothing away stands for it.
+  const double factor = std::max((quality < 50 ? 5000 / quality : 200 - 2 * quality) / 100, 1e-6);
+  const int64_t height = picture.dim(0), width = picture.dim(1);
+  const int64_t H = (height + 15) / 16 * 16, W = (width + 15) / 16 * 16;
+  Plane luma(H, W), blue(H / 2, W / 2), red(H / 2, W / 2);
+  for (int64_t y = 0; y < H; ++y)
+    for (int64_t x = 0; x < W; ++x) {
+      double rgb[3] = {};
+      if (y < height && x < width)
+        for (int c = 0; c < 3; ++c) rgb[c] = 255.0 * picture.data<float>()[(y * width + x) * 3 + c];
+      luma(y, x) = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
+      blue(y / 2, x / 2) += (-0.168736 * rgb[0] - 0.331264 * rgb[1] + 0.5 * rgb[2] + 128) / 4;
+      red(y / 2, x / 2) += (0.5 * rgb[0] - 0.418688 * rgb[1] - 0.081312 * rgb[2] + 128) / 4;
+    }
+  quantise(luma, table_of(false, factor));
+  quantise(blue, table_of(true, factor));
+  quantise(red, table_of(true, factor));
+  Tensor result(picture.shape());
+  float* out = result.data<float>();
+  for (int64_t y = 0; y < height; ++y)
+    for (int64_t x = 0; x < width; ++x) {
+      const double l = luma(y, x), b = blue(y / 2, x / 2) - 128, r = red(y / 2, x / 2) - 128;
+      for (double v : {l + 1.402 * r, l - 0.344136 * b - 0.714136 * r, l + 1.772 * b})
+        *out++ = static_cast<float>(std::clamp(v, 0.0, 255.0) / 255);
+    }
+  return result;
+}
+
+}  // namespace dgp
