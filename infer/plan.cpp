@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "infer/memory.h"
 #include "infer/pixels.h"
@@ -30,6 +31,8 @@ void run_rows(const PreparedConv2d& conv, const Tensor& bias, int64_t halo, cons
   int64_t height = x.dim(1), first = std::max<int64_t>(0, begin - halo);
   conv.run(image_rows(x, first, std::min(height, end + halo)), first, height, bias, {}, y, begin);
 }
+
+double bytes_of(const Tensor& t) { return static_cast<double>(t.nbytes()); }
 
 // Window sums of the rows of h [1,R,W,C], written to their place in row_sums [H,k*C].
 void sum_rows(const Tensor& h, int64_t first, int64_t k, const Tensor& row_sums) {
@@ -96,40 +99,55 @@ double Plan::work(int64_t height, int64_t width, const Tiling& tiling) const {
                    upsample_.multiply_adds + tail_.multiply_adds * static_cast<double>(su * su));
 }
 
-void Plan::run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick) const {
+void Plan::run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick,
+               const LayerObserver& observe) const {
   NoGrad no_grad;
   Tensor f;
   {
     Tensor x = unshuffle_padded(lr, net_.config.unshuffle);
     f = Tensor({1, x.dim(1), x.dim(2), net_.config.channels});
     for_each_band(x.dim(1), tiling.rows, [&](int64_t begin, int64_t end) {
-      run_rows(head_.conv, head_.bias, net_.config.kernel / 2, x, image_rows(f, begin, end), begin, end);
-      tick(head_.multiply_adds * static_cast<double>((end - begin) * x.dim(2)));
+      double pixels = static_cast<double>((end - begin) * x.dim(2));
+      double bytes = 4 * pixels * static_cast<double>(x.dim(3) + f.dim(3));
+      observed(observe, "head", -1, head_.multiply_adds * pixels, bytes, [&] {
+        run_rows(head_.conv, head_.bias, net_.config.kernel / 2, x, image_rows(f, begin, end), begin, end);
+      });
+      tick(head_.multiply_adds * pixels);
     });
   }
-  for (size_t i = 0; i < first_.size(); ++i) run_block(i, f, tiling, tick);
-  finish(f, lr, tiling.rows, sink, tick);
+  for (size_t i = 0; i < first_.size(); ++i) run_block(i, f, tiling, tick, observe);
+  finish(f, lr, tiling.rows, sink, tick, observe);
 }
 
-void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick) const {
+void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick,
+                     const LayerObserver& observe) const {
+  auto block = static_cast<int64_t>(index);
   const Layer& first = first_[index];
   int64_t height = f.dim(1), width = f.dim(2), channels = f.dim(3), k = net_.config.kernel, halo = k / 2;
   RowWindow h(width, 2 * channels, tiling.keep ? height : std::min(height, tiling.rows + 2 * halo + kGrid));
   auto append = [&](int64_t begin, int64_t end) {
     Tensor rows = h.append(end - begin);
-    run_rows(first.conv, first.bias, halo, f, rows, begin, end);
-    tick(first.multiply_adds * static_cast<double>((end - begin) * width));
+    double work = first.multiply_adds * static_cast<double>((end - begin) * width);
+    observed(observe, "first", block, work, 1.5 * bytes_of(rows),
+             [&] { run_rows(first.conv, first.bias, halo, f, rows, begin, end); });
+    tick(work);
     return rows;
   };
 
   Tensor row_sums({height, k * 2 * channels}, DType::f64);
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
-    sum_rows(append(begin, end), begin, k, row_sums);
+    Tensor rows = append(begin, end);
+    observed(observe, "sums", block, 0, bytes_of(rows), [&] { sum_rows(rows, begin, k, row_sums); });
     if (!tiling.keep) h.drop_before(end);
   });
-  ConvWeights gated = net_.body[index].second(means_of(row_sums, width, k));
-  PreparedConv2d second(gated.weight.value().reshape({channels, k, k, 2 * channels}), {.padding = halo});
-  Tensor bias = gated.bias.value().reshape({channels});
+  std::optional<PreparedConv2d> second;
+  Tensor bias;
+  observed(observe, "fold", block, 0, 0, [&] {
+    ConvWeights gated = net_.body[index].second(means_of(row_sums, width, k));
+    second.emplace(gated.weight.value().reshape({channels, k, k, 2 * channels}),
+                   Conv2dOptions{.padding = halo});
+    bias = gated.bias.value().reshape({channels});
+  });
 
   // Rows of f up to `ready` are overwritten; h of the next band starts at `end` and looks at f from end -
   // halo.
@@ -140,15 +158,17 @@ void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const 
     int64_t ready = end == height ? height : round_down(end - halo, kGrid);
     if (ready == done) return;
     Tensor y = image_rows(f, done, ready);
-    second.run(h.rows(), h.first(), height, bias, y, y, done);
-    tick(second_multiply_adds_ * static_cast<double>((ready - done) * width));
+    double work = second_multiply_adds_ * static_cast<double>((ready - done) * width);
+    observed(observe, "second", block, work, 4 * bytes_of(y),
+             [&] { second->run(h.rows(), h.first(), height, bias, y, y, done); });
+    tick(work);
     done = ready;
     if (!tiling.keep) h.drop_before(done - halo);
   });
 }
 
-void Plan::finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink,
-                  const Tick& tick) const {
+void Plan::finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick,
+                  const LayerObserver& observe) const {
   const DGPNetConfig& config = net_.config;
   int64_t su = config.scale * config.unshuffle, halo = config.kernel / 2;
   int64_t height = config.scale * lr.dim(1), width = config.scale * lr.dim(2);
@@ -156,20 +176,28 @@ void Plan::finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink
   int64_t done = 0;
   for_each_band(f.dim(1), band, [&](int64_t begin, int64_t end) {
     Tensor up({1, end - begin, f.dim(2), 3 * su * su});
-    run_rows(upsample_.conv, upsample_.bias, 1, f, up, begin, end);
+    double pixels = static_cast<double>((end - begin) * f.dim(2));
+    double upsample_bytes = bytes_of(up) + 4 * pixels * static_cast<double>(f.dim(3));
+    observed(observe, "upsample", -1, upsample_.multiply_adds * pixels, upsample_bytes,
+             [&] { run_rows(upsample_.conv, upsample_.bias, 1, f, up, begin, end); });
     int64_t made = hr.end(), below = std::min(height, end * su);
-    shuffle_add_bilinear(up, begin, su, lr, config.scale, hr.append(below - made), made);
+    Tensor fresh = hr.append(below - made);
+    observed(observe, "shuffle", -1, 0, bytes_of(up) + bytes_of(fresh),
+             [&] { shuffle_add_bilinear(up, begin, su, lr, config.scale, fresh, made); });
     int64_t ready = below == height ? height : round_down(below - halo, kGrid);
     if (ready > done) {
       Tensor rows({1, ready - done, width, 3});
-      tail_.conv.run(hr.rows(), hr.first(), height, tail_.bias, {}, rows, done);
-      if (!all_finite(rows)) fail(ErrorCode::numeric, "the network's result is not finite");
+      double tail_work = tail_.multiply_adds * static_cast<double>((ready - done) * width);
+      observed(observe, "tail", -1, tail_work, 2 * bytes_of(rows),
+               [&] { tail_.conv.run(hr.rows(), hr.first(), height, tail_.bias, {}, rows, done); });
+      bool finite = false;
+      observed(observe, "check", -1, 0, bytes_of(rows), [&] { finite = all_finite(rows); });
+      if (!finite) fail(ErrorCode::numeric, "the network's result is not finite");
       sink(rows.reshape({ready - done, width, 3}), done);
       done = ready;
       hr.drop_before(done - halo);
     }
-    tick(static_cast<double>((end - begin) * f.dim(2)) *
-         (upsample_.multiply_adds + tail_.multiply_adds * static_cast<double>(su * su)));
+    tick(pixels * (upsample_.multiply_adds + tail_.multiply_adds * static_cast<double>(su * su)));
   });
 }
 

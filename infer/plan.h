@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "infer/layer_time.h"
 #include "models/dgpnet.h"
 #include "ops/conv2d.h"
 
@@ -24,7 +25,8 @@ class Plan {
   using Tick = std::function<void(double multiply_adds)>;
 
   // lr f32 [1,H,W,3]; the result's rows reach the sink in order, from the top.
-  void run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick) const;
+  void run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick,
+           const LayerObserver& observe = {}) const;
 
   Tiling choose_tiling(int64_t height, int64_t width, int64_t tile_rows) const;  // as UpscalerOptions
   double work(int64_t height, int64_t width, const Tiling& tiling) const;        // sum of all ticks
@@ -37,8 +39,10 @@ class Plan {
     double multiply_adds;  // a pixel of its result
   };
   Layer layer(const Var& weight, const Var& bias, Activation activation = Activation::none) const;
-  void run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick) const;
-  void finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick) const;
+  void run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick,
+                 const LayerObserver& observe) const;
+  void finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick,
+              const LayerObserver& observe) const;
 
   DGPNet net_;  // the deploy form
   Layer head_;

@@ -68,11 +68,15 @@ struct Upscaler::Impl {
   void run(const Tensor& lr, int64_t index, int64_t count, const RowSink& sink) const {
     Tiling tiling = plan.choose_tiling(lr.dim(1), lr.dim(2), options.tile_rows);
     double all = plan.work(lr.dim(1), lr.dim(2), tiling), done = 0;
-    plan.run(lr, tiling, sink, [&](double part) {
-      done += part;
-      double share = (static_cast<double>(index) + std::min(1.0, done / all)) / static_cast<double>(count);
-      if (options.progress && !options.progress(share)) throw Cancelled();
-    });
+    plan.run(
+        lr, tiling, sink,
+        [&](double part) {
+          done += part;
+          double share =
+              (static_cast<double>(index) + std::min(1.0, done / all)) / static_cast<double>(count);
+          if (options.progress && !options.progress(share)) throw Cancelled();
+        },
+        options.observe);
   }
 };
 

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "image/image.h"
+#include "infer/layer_time.h"
 #include "models/dgpnet.h"
 
 namespace dgp {
@@ -23,6 +24,8 @@ struct UpscalerOptions {
   int64_t tile_rows = 0;
   // Called now and then with the share of the work done, in [0, 1]; returning false ends in Cancelled.
   std::function<bool(double fraction)> progress = {};
+  // Called after every step with what it cost; without it nothing is timed.
+  LayerObserver observe = {};
 };
 
 struct Cancelled : std::runtime_error {

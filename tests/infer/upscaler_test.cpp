@@ -2,6 +2,7 @@
 #include "infer/upscaler.h"
 
 #include <limits>
+#include <map>
 
 #include "image/resize.h"
 #include "tensor/parallel.h"
@@ -143,6 +144,32 @@ TEST_CASE("progress rises to one, and can cancel") {
   }
   Upscaler cancelled(random_net({2, 8, 2, 3, 1}, 1), {.progress = [](double) { return false; }});
   CHECK_THROWS_AS(cancelled(random_tensor({1, 8, 8, 3}, 2)), Cancelled);
+}
+
+TEST_CASE("an observer sees every step, and all multiply-adds") {
+  for (int64_t unshuffle : {1, 2}) {
+    DGPNetConfig config{2, 8, 2, 3, unshuffle};
+    DGPNet net = random_net(config, 1);
+    Tensor lr = random_tensor({1, 20, 14, 3}, 2);
+    for (int64_t rows : {-1, 8}) {
+      CAPTURE(unshuffle, rows);
+      std::map<std::string, double> work, bytes;
+      auto observe = [&](const LayerTime& step) {
+        CHECK(step.seconds >= 0);
+        work[step.name] += step.multiply_adds;
+        bytes[step.name] += step.bytes;
+      };
+      CHECK(same_bits(Upscaler(net, {.tile_rows = rows, .observe = observe})(lr), Upscaler(net)(lr)));
+      double pixels = 280.0 / static_cast<double>(unshuffle * unshuffle);
+      CHECK(work.size() == 1 + 2 * 4 + 4);  // head, two blocks of four steps, four behind them
+      CHECK(work["head"] == pixels * 9 * 3 * static_cast<double>(unshuffle * unshuffle) * 8);
+      CHECK(work["block.1.first"] >= pixels * 9 * 8 * 16);
+      CHECK(work["block.1.second"] == pixels * 9 * 16 * 8);
+      CHECK(work["tail"] == 280 * 4 * 9 * 3 * 3);
+      CHECK(bytes["block.0.second"] == pixels * 4 * (16 + 8 + 8));
+      CHECK(bytes["check"] == 280 * 4 * 3 * 4);
+    }
+  }
 }
 
 TEST_CASE("what is not finite is an error") {
