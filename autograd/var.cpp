@@ -95,7 +95,10 @@ void accumulate(Tensor& into, const Tensor& part) {
     const T *a = into.data<T>(), *b = part.data<T>();
     T* s = sum.data<T>();
     parallel_for(sum.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) s[i] = a[i] + b[i];
+      if (s == a)  // of its own: a loop over overlapping arrays would go element by element
+        for (int64_t i = begin; i < end; ++i) s[i] += b[i];
+      else
+        for (int64_t i = begin; i < end; ++i) s[i] = a[i] + b[i];
     });
   });
   into = sum;

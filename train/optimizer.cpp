@@ -38,17 +38,46 @@ double Adam::grad_norm() const {
   return std::sqrt(sum);
 }
 
+namespace {
+
+struct Coefficients {
+  float rate, root, b1, c1, b2, c2, eps, scale, shrink, decay;
+};
+
+// By value and __restrict: a store to w, m or v could else change a coefficient or another array, and the
+// compiler would have to go element by element.
+void update_piece(const Coefficients k, const float* __restrict g, int64_t n, float* __restrict w,
+                  float* __restrict m, float* __restrict v) {
+  for (int64_t i = 0; i < n; ++i) {
+    float wi = w[i] * k.shrink, gi = g[i] * k.scale + k.decay * wi;
+    float mi = k.b1 * m[i] + k.c1 * gi, vi = k.b2 * v[i] + k.c2 * gi * gi;
+    m[i] = mi, v[i] = vi;
+    w[i] = wi - k.rate * mi / (std::sqrt(vi) / k.root + k.eps);
+  }
+}
+
+void average_piece(const float share, const float* __restrict w, int64_t n, float* __restrict a) {
+  for (int64_t i = 0; i < n; ++i) a[i] += share * (w[i] - a[i]);
+}
+
+}  // namespace
+
 void Adam::step(double lr, double grad_scale) {
   ++steps;
   const auto& o = options_;
   double correction1 = 1 - std::pow(o.beta1, static_cast<double>(steps));
   double correction2 = 1 - std::pow(o.beta2, static_cast<double>(steps));
-  const auto rate = static_cast<float>(lr / correction1), root = static_cast<float>(std::sqrt(correction2));
-  const auto b1 = static_cast<float>(o.beta1), c1 = static_cast<float>(1 - o.beta1);
-  const auto b2 = static_cast<float>(o.beta2), c2 = static_cast<float>(1 - o.beta2);
-  const auto eps = static_cast<float>(o.eps), scale = static_cast<float>(grad_scale);
-  const auto shrink = static_cast<float>(o.decoupled ? 1 - lr * o.weight_decay : 1);
-  const auto decay = static_cast<float>(o.decoupled ? 0 : o.weight_decay);
+  auto single = [](double x) { return static_cast<float>(x); };
+  const Coefficients k{single(lr / correction1),
+                       single(std::sqrt(correction2)),
+                       single(o.beta1),
+                       single(1 - o.beta1),
+                       single(o.beta2),
+                       single(1 - o.beta2),
+                       single(o.eps),
+                       single(grad_scale),
+                       single(o.decoupled ? 1 - lr * o.weight_decay : 1),
+                       single(o.decoupled ? 0 : o.weight_decay)};
   parallel_for(static_cast<int64_t>(pieces_.size()), 1, [&](int64_t c, int64_t) {
     const Piece& piece = pieces_[static_cast<size_t>(c)];
     const Tensor& grad = parameters_[piece.tensor].grad();
@@ -56,12 +85,8 @@ void Adam::step(double lr, double grad_scale) {
     const float* g = grad.data<float>();
     float* w = parameters_[piece.tensor].value().data<float>();
     float *m = m_[piece.tensor].data<float>(), *v = v_[piece.tensor].data<float>();
-    for (int64_t i = piece.begin; i < piece.end; ++i) {
-      float wi = w[i] * shrink, gi = g[i] * scale + decay * wi;
-      m[i] = b1 * m[i] + c1 * gi;
-      v[i] = b2 * v[i] + c2 * gi * gi;
-      w[i] = wi - rate * m[i] / (std::sqrt(v[i]) / root + eps);
-    }
+    update_piece(k, g + piece.begin, piece.end - piece.begin, w + piece.begin, m + piece.begin,
+                 v + piece.begin);
   });
 }
 
@@ -90,7 +115,7 @@ void Ema::update(int64_t updates) {
       std::copy(w + piece.begin, w + piece.end, a + piece.begin);
       return;
     }
-    for (int64_t i = piece.begin; i < piece.end; ++i) a[i] += add * (w[i] - a[i]);
+    average_piece(add, w + piece.begin, piece.end - piece.begin, a + piece.begin);
   });
 }
 
