@@ -1,7 +1,7 @@
-"""DGPNet in its fused form in PyTorch, and the safetensors files it shares with dgp.
+"""DGPNet in PyTorch, fused or folded as well, and the safetensors files it shares with dgp.
 
 Written to be fast in the peers: convolutions of one input are joined into one, as a user of PyTorch who
-deploys the network would. The arithmetic is that of the fused form; values equal dgp's up to rounding.
+deploys the network would. The values equal dgp's up to rounding.
 """
 import json
 import math
@@ -85,9 +85,11 @@ class Attention(nn.Module):
         self.excite = conv(excite[:, :, None, None], tensors[prefix + ".excite.bias"])
         self.project = conv(tensors[prefix + ".project.weight"], tensors[prefix + ".project.bias"])
 
+    def gate(self, mean):
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+
     def forward(self, z):
-        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(z.mean((2, 3), keepdim=True)))))
-        return self.project(z * gate)
+        return self.project(z * self.gate(z.mean((2, 3), keepdim=True)))
 
 
 class Block(nn.Module):
@@ -112,11 +114,50 @@ class Block(nn.Module):
         return x + self.attend_stat(upper) + self.attend_struct(lower)
 
 
-class DGPNet(nn.Module):
-    """[N,3,H,W] -> [N,3,scale H,scale W], of a fused file with unshuffle 1."""
+class FoldedBlock(Block):
+    """The same function of one image as two convolutions, as dgp computes it: the means that the gates take
+    are linear in the sums of the first stage's output over the 3x3 shifts of the image, so gate and
+    projection fold into the second stage's kernel before it runs.
+    """
 
-    def __init__(self, path):
+    def __init__(self, tensors, prefix):
+        super().__init__(tensors, prefix)
+        for to in ("stat", "struct"):  # [2C,2C,3,3], block diagonal: one half sees s, the other t
+            halves = [tensors[f"{prefix}.{source}_to_{to}.weight"] for source in ("stat", "struct")]
+            zero = torch.zeros_like(halves[0])
+            self.register_buffer("kernel_" + to, torch.cat([torch.cat([halves[0], zero], 1),
+                                                            torch.cat([zero, halves[1]], 1)]))
+            self.register_buffer("bias_" + to, torch.cat(
+                [tensors[f"{prefix}.{source}_to_{to}.bias"] for source in ("stat", "struct")]))
+
+    @staticmethod
+    def shifted_means(h):
+        """[1,C,H,W] -> [C,3,3]: the mean of what each tap of a zero-padded 3x3 convolution sees."""
+        area = h.shape[2] * h.shape[3]
+        columns = h.sum(2)[0]  # [C,W]
+        by_row = torch.stack([columns - h[0, :, -1], columns, columns - h[0, :, 0]], 1)  # [C,3,W]
+        total = by_row.sum(2)
+        return torch.stack([total - by_row[:, :, -1], total, total - by_row[:, :, 0]], 2) / area
+
+    def forward(self, x):
+        h = F.leaky_relu(self.first(x), SLOPE)
+        means = self.shifted_means(h)
+        weight, bias = 0, 0
+        for attend, kernel, offset in ((self.attend_stat, self.kernel_stat, self.bias_stat),
+                                       (self.attend_struct, self.kernel_struct, self.bias_struct)):
+            mean = torch.mv(kernel.flatten(1), means.flatten()) + offset
+            mix = attend.project.weight.flatten(1) * attend.gate(mean[None, :, None, None]).flatten()
+            weight = weight + (mix @ kernel.flatten(1)).view(-1, *kernel.shape[1:])
+            bias = bias + mix @ offset + attend.project.bias
+        return x + F.conv2d(h, weight, bias, padding=1)
+
+
+class DGPNet(nn.Module):
+    """[N,3,H,W] -> [N,3,scale H,scale W], of a fused file with unshuffle 1; N 1 when folded."""
+
+    def __init__(self, path, folded=False):
         super().__init__()
+        block = FoldedBlock if folded else Block
         tensors, metadata = read_safetensors(path)
         config = json.loads(metadata["config"])
         if metadata["fused"] != "true" or config["unshuffle"] != 1:
@@ -124,7 +165,7 @@ class DGPNet(nn.Module):
         self.scale = config["scale"]
         self.head, self.upsample, self.tail = (conv(tensors[n + ".weight"], tensors[n + ".bias"])
                                                for n in ("head", "upsample", "tail"))
-        self.body = nn.Sequential(*[Block(tensors, f"body.{i}") for i in range(config["blocks"])])
+        self.body = nn.Sequential(*[block(tensors, f"body.{i}") for i in range(config["blocks"])])
 
     def forward(self, lr):
         hr = F.pixel_shuffle(self.upsample(self.body(self.head(lr))), self.scale)

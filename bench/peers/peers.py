@@ -12,11 +12,11 @@ from network import DGPNet
 
 
 class PyTorch:
-    name = "pytorch"
+    name, folded = "pytorch", False
 
     def __init__(self, model, pixels, threads, folder):
         torch.set_num_threads(threads)
-        self.net = DGPNet(model).eval().to(memory_format=torch.channels_last)
+        self.net = DGPNet(model, self.folded).eval().to(memory_format=torch.channels_last)
         self.pixels = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
 
     def run(self):
@@ -33,6 +33,11 @@ class PyTorch:
 
     def close(self):
         pass
+
+
+class Folded(PyTorch):
+    """PyTorch doing the arithmetic that dgp does."""
+    name, folded = "pytorch-folded", True
 
 
 class Compiled(PyTorch):
@@ -114,7 +119,7 @@ class Dgp:
         self.process.wait()
 
 
-PEERS = (PyTorch, Compiled, OnnxRuntime, OpenVino)
+PEERS = (PyTorch, Folded, Compiled, OnnxRuntime, OpenVino)
 
 
 def export(model, pixels, folder):

@@ -1,5 +1,6 @@
 // dgp eval, fuse, info and compare as processes, on small pictures and networks of their own.
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "image/image.h"
 #include "image/metrics.h"
@@ -182,4 +183,31 @@ TEST_CASE("bench step runs training steps whose loss falls, on data it is given"
   REQUIRE(result["losses"].size() == 5);
   CHECK(result["losses"][4] < result["losses"][0]);
   CHECK(dgp_run(given + "8").status == 3);
+}
+
+TEST_CASE("bench model takes pixels, writes the result and runs once for each line it reads") {
+  TempFolder folder;
+  DGPNet net = random_net({2, 8, 1, 3, 1}, 5);
+  save_model(folder / "net.safetensors", net);
+  Tensor lr = random_tensor({1, 9, 11, 3}, 6);
+  write_npy(folder / "lr.npy", lr);
+  write_npy(folder / "wrong.npy", random_tensor({9, 11, 3}, 6));
+  std::string command = "bench model '" + (folder / "net.safetensors") + "' --input '" + (folder / "lr.npy") +
+                        "' --output '" + (folder / "hr.npy") + "'";
+  std::string lines =
+      "printf '\\n\\n\\n' | '" DGP_PROGRAM "' " + command + " --interactive >'" + (folder / "log") + "'";
+  REQUIRE(std::system(lines.c_str()) == 0);
+  CHECK(relative_difference(read_npy(folder / "hr.npy"), net(Var(lr), Form::fused).value()) < 1e-5);
+  std::istringstream log(contents(folder / "log"));
+  std::string ready;
+  double first = 0, second = 0, third = 0, fourth = 0;
+  CHECK((log >> ready >> first >> second >> third && ready == "ready"));
+  CHECK(std::min({first, second, third}) > 0);
+  CHECK_FALSE(log >> fourth);
+
+  fs::remove(folder / "hr.npy");
+  CHECK(dgp_run(command + " --runs 1").status == 0);
+  CHECK(fs::exists(folder / "hr.npy"));
+  CHECK(dgp_run("bench model tiny --input '" + (folder / "wrong.npy") + "'").status == 3);
+  CHECK(dgp_run("bench model tiny small --interactive").status == 2);
 }
