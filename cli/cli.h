@@ -24,6 +24,7 @@ void add_eval(CLI::App& app);
 void add_fuse(CLI::App& app);
 void add_info(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_degrade(CLI::App& app);
 void add_bench(CLI::App& app);
 
 // A new subcommand that shows its defaults and, under its options, an example.

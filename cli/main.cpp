@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   dgp::add_fuse(app);
   dgp::add_info(app);
   dgp::add_compare(app);
+  dgp::add_degrade(app);
   dgp::add_bench(app);
   int code = run(app, argc, argv);
   // What could not be written to standard output was not delivered.
