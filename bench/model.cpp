@@ -28,7 +28,7 @@ struct ModelBenchOptions {
   std::string size = "480x270";
   std::string input, output;
   int64_t scale = 4, unshuffle = 1, runs = 5;
-  bool json = false, interactive = false;
+  bool json = false, interactive = false, layers = false;
   DeviceOptions device;
 };
 
@@ -36,11 +36,18 @@ struct Limits {
   double gflops, gbs;  // of arithmetic and of memory, measured in this run
 };
 
+// A step of the network (infer/layer_time.h), its bands and all blocks together.
+struct Layer {
+  std::string name;
+  double ms = 0, multiply_adds = 0, bytes = 0;  // a run
+};
+
 struct Row {
   std::string model;
   DGPNetConfig config;
   double ms = 0, gflops = 0;
   int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
+  std::vector<Layer> layers;  // in the order they run
 };
 
 double milliseconds(const std::function<void()>& body) {
@@ -70,6 +77,36 @@ Tensor input_pixels(const ModelBenchOptions& options, int64_t height, int64_t wi
   return lr;
 }
 
+// "block.3.first" and its like are one layer, "block.first".
+std::string layer_name(const std::string& step) {
+  if (!step.starts_with("block.")) return step;
+  return "block" + step.substr(step.find('.', 6));
+}
+
+// Where the time of a run goes, from runs of their own: a clock in every step must not slow the others down.
+std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, int64_t runs) {
+  std::vector<Layer> layers;
+  UpscalerOptions settings = upscaler_options();
+  settings.observe = [&](const LayerTime& step) {
+    std::string name = layer_name(step.name);
+    auto at = std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.name == name; });
+    if (at == layers.end()) at = layers.insert(at, Layer{name});
+    at->ms += step.seconds * 1e3;
+    at->multiply_adds += step.multiply_adds;
+    at->bytes += step.bytes;
+  };
+  Upscaler upscaler(net, settings);
+  upscaler(lr);
+  layers.clear();  // the first run fills the allocator's cache
+  for (int64_t i = 0; i < runs; ++i) upscaler(lr);
+  for (Layer& layer : layers) {
+    layer.ms /= static_cast<double>(runs);
+    layer.multiply_adds /= static_cast<double>(runs);
+    layer.bytes /= static_cast<double>(runs);
+  }
+  return layers;
+}
+
 Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
   DGPNet net = fuse(bench_network(name, options.scale, options.unshuffle));
   Upscaler upscaler(net, upscaler_options());
@@ -86,6 +123,7 @@ Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& 
   row.multiply_adds = multiply_adds(net.config, Form::folded, lr.shape()[1], lr.shape()[2]);
   row.parameters = parameter_count(net);
   row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
+  if (options.json || options.layers) row.layers = profile(net, lr, options.runs);
   return row;
 }
 
@@ -98,6 +136,41 @@ void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);)
     std::cout << milliseconds([&] { upscaler(lr); }) << std::endl;
+}
+
+// Effective GFLOP/s and GB/s of a layer, and their shares of the two limits.
+struct Rates {
+  double gflops, gbs, of_peak, of_bandwidth;
+};
+Rates rates_of(const Layer& layer, const Limits& limits) {
+  double gflops = 2 * layer.multiply_adds / layer.ms / 1e6, gbs = layer.bytes / layer.ms / 1e6;
+  return {gflops, gbs, gflops / limits.gflops, gbs / limits.gbs};
+}
+
+nlohmann::ordered_json layers_json(const Row& row, const Limits& limits) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Layer& layer : row.layers) {
+    Rates rates = rates_of(layer, limits);
+    list.push_back({{"layer", layer.name},
+                    {"ms", layer.ms},
+                    {"gflops", rates.gflops},
+                    {"bytes", layer.bytes},
+                    {"share_of_peak", rates.of_peak},
+                    {"share_of_bandwidth", rates.of_bandwidth}});
+  }
+  return list;
+}
+
+void print_layers(const Row& row, const Limits& limits) {
+  std::printf("  %-14s %9s %6s %9s %7s %9s %7s\n", "layer", "ms", "share", "GFLOP/s", "ratio", "GB/s",
+              "ratio");
+  double all = 0;
+  for (const Layer& layer : row.layers) all += layer.ms;
+  for (const Layer& layer : row.layers) {
+    Rates rates = rates_of(layer, limits);
+    std::printf("  %-14s %9.2f %5.1f%% %9.1f %7.2f %9.2f %7.2f\n", layer.name.c_str(), layer.ms,
+                100 * layer.ms / all, rates.gflops, rates.of_peak, rates.gbs, rates.of_bandwidth);
+  }
 }
 
 void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, const Limits& limits) {
@@ -113,7 +186,8 @@ void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, con
                     {"ms", row.ms},
                     {"gflops", row.gflops},
                     {"ratio", row.gflops / limits.gflops},
-                    {"peak_bytes", row.peak_bytes}});
+                    {"peak_bytes", row.peak_bytes},
+                    {"layers", layers_json(row, limits)}});
   nlohmann::ordered_json all{{"height", height},
                              {"width", width},
                              {"threads", num_threads()},
@@ -130,11 +204,13 @@ void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, co
               to_string(current_isa()), limits.gflops, limits.gbs);
   std::printf("%-12s %3s %10s %12s %10s %10s %7s %10s\n", "model", "x", "parameters", "mult-adds", "ms",
               "GFLOP/s", "ratio", "memory");
-  for (const Row& row : rows)
+  for (const Row& row : rows) {
     std::printf("%-12s %3lld %10s %12s %10.1f %10.1f %7.2f %7.0f MB\n", row.model.c_str(),
                 static_cast<long long>(row.config.scale), with_commas(row.parameters).c_str(),
                 with_unit(static_cast<double>(row.multiply_adds)).c_str(), row.ms, row.gflops,
                 row.gflops / limits.gflops, static_cast<double>(row.peak_bytes) / 1e6);
+    if (!row.layers.empty()) print_layers(row, limits);
+  }
 }
 
 void run_bench(const ModelBenchOptions& options) {
@@ -184,7 +260,9 @@ void add_bench_model(CLI::App& bench) {
   command->add_option("--scale", options->scale, "of the presets")->check(CLI::Range(1, 8));
   command->add_option("--unshuffle", options->unshuffle, "of the presets")->check(CLI::Range(1, 8));
   command->add_option("--runs", options->runs, "the median of so many")->check(CLI::Range(1, 1000));
-  command->add_flag("--json", options->json, "print JSON");
+  command->add_flag("--layers", options->layers,
+                    "each layer's time, and its arithmetic and memory traffic against the machine's limits");
+  command->add_flag("--json", options->json, "print JSON, with the layers");
   add_device_options(*command, options->device);
   command->callback([options] { run_bench(*options); });
 }
