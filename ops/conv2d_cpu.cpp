@@ -51,6 +51,9 @@ bool takes_winograd(const ConvGeometry& g) {
   return g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1 && g.padding <= 2;
 }
 
+// From three channels to three: tiles of vectors of channels would be nearly empty (ops/kernels/rgb.h).
+bool takes_rgb(const ConvGeometry& g) { return g.c == 3 && g.o == 3; }
+
 // Tiles of all images, numbered in one sequence, cut into chunks of whole blocks.
 struct TileChunks {
   int64_t per_image, total, grain;
@@ -286,7 +289,7 @@ void pack_winograd(const ConvGeometry& g, const Tensor& w, bool transposed, Pack
 PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed) {
   PackedWeights packed;
   packed.kernels = &active_kernels();
-  packed.winograd = takes_winograd(g);
+  packed.winograd = takes_winograd(g) && !takes_rgb(g);
   if (packed.winograd) {
     pack_winograd(g, w, transposed, packed);
   } else {

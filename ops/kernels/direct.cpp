@@ -5,7 +5,7 @@
 // over the taps that meet it. In [rows, columns, channels] order the channels of taps side by side are one
 // run of floats, so a 3x3 kernel over 3 channels is three products with K = 9, and no im2col is made. Sums
 // stay in registers from the first tap to the store.
-#include "ops/kernels/tiles.h"
+#include "ops/kernels/rgb.h"
 
 namespace dgp::DGP_ISA {
 namespace {
@@ -87,6 +87,33 @@ void put_row(const DirectForward& args, const Panel& panel, const Finish* finish
   });
 }
 
+// Red, green and blue to the same: rgb.h. Kernels of one row of taps a segment, no strides.
+bool takes_rgb(const DirectForward& args, int64_t run) {
+  return args.groups == 1 && args.x.channels == 3 && args.y.channels == 3 && args.in_step == 1 &&
+         args.out_step == 1 && args.taps > 0 && args.taps % run == 0 &&
+         args.ty[args.taps - 1] - args.ty[0] == args.taps / run - 1;
+}
+
+// Output rows [q_begin, q_end); scratch as direct_scratch says.
+void rgb_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, int64_t run, float* scratch) {
+  Reach reach = reach_of(args);
+  RgbTaps taps{args.taps / run, run};
+  float* room = scratch + taps.table_size() + kLanes;
+  for (int64_t i = 0; i < kLanes; ++i) room[i - kLanes] = 0;
+  Window in =
+      rectangle_at(args.x, q_begin + reach.y_min, reach.x_min, q_end - q_begin + reach.y_max - reach.y_min,
+                   args.out_columns + reach.x_max - reach.x_min, true, room);
+  rgb_table(taps, args.u, scratch);
+  Finish finish[3];
+  rgb_finish(args.epilogue, finish);
+  for (int64_t q = 0; q < q_end - q_begin; ++q) {
+    int64_t at = (q_begin + q - args.y.first) * args.y.width * 3;
+    rgb_row(taps, in.data + q * in.row, in.row, scratch, finish,
+            args.epilogue.residual ? args.epilogue.residual + at : nullptr,
+            const_cast<float*>(args.y.data) + at, args.out_columns * 3);
+  }
+}
+
 }  // namespace
 
 int64_t direct_weights_size(int64_t groups, int64_t taps, int64_t k, int64_t columns) {
@@ -116,10 +143,14 @@ int64_t direct_scratch(const DirectForward& args, int64_t rows) {
   Reach reach = reach_of(args);
   int64_t in_rows = (rows - 1) * args.in_step + reach.y_max - reach.y_min + 1;
   int64_t in_columns = (args.out_columns - 1) * args.in_step + reach.x_max - reach.x_min + 1;
-  return in_rows * in_columns * args.x.channels + kPanelVectors * kLanes + 2 * args.taps;
+  int64_t run = run_length(args);
+  int64_t table = takes_rgb(args, run) ? RgbTaps{args.taps / run, run}.table_size() + kLanes : 0;
+  return table + in_rows * in_columns * args.x.channels + kPanelVectors * kLanes + 2 * args.taps;
 }
 
 void direct_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, float* scratch) {
+  int64_t run = run_length(args);
+  if (takes_rgb(args, run)) return rgb_forward(args, q_begin, q_end, run, scratch);
   Reach reach = reach_of(args);
   int64_t in_rows = (q_end - q_begin - 1) * args.in_step + reach.y_max - reach.y_min + 1;
   int64_t in_columns = (args.out_columns - 1) * args.in_step + reach.x_max - reach.x_min + 1;
@@ -127,7 +158,7 @@ void direct_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, f
   Window in = rectangle_at(args.x, q_begin * args.in_step + reach.y_min, reach.x_min, in_rows, in_columns,
                            false, scratch + 2 * args.taps);
   int64_t c = args.x.channels / args.groups, o = args.y.channels / args.groups;
-  int64_t run = run_length(args), lda = args.in_step * in.pixel;
+  int64_t lda = args.in_step * in.pixel;
   int64_t pixels = args.out_columns, rows = q_end - q_begin;
   const ImageRows& y = args.y;
   bool one_run = in.row == pixels * lda && args.in_step == 1 && args.out_step == 1 && y.width == pixels;
