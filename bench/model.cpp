@@ -47,7 +47,7 @@ struct Row {
   DGPNetConfig config;
   double ms = 0, gflops = 0;
   int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
-  std::vector<Layer> layers;  // in the order they run
+  std::vector<Layer> layers = {};  // in the order they run
 };
 
 double milliseconds(const std::function<void()>& body) {

@@ -100,8 +100,8 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, int64_
   const ImageRows& y = args.y;
   int64_t ldm = panel.vectors * kLanes;
   Finish finish[kPanelVectors];
-  for (int64_t i = 0; i < panel.vectors; ++i)
-    finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
+  for (int64_t i = 0; i < kPanelVectors; ++i)
+    if (i < panel.vectors) finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
   for (int64_t t = 0; t < tiles; ++t) {
     int64_t ty = (begin + t) / across * 4, tx = (begin + t) % across * 4;
     int64_t at = (ty * y.width + tx) * y.channels + panel.first;
