@@ -167,7 +167,7 @@ TEST_CASE("exit status 2: usage and configuration") {
   CHECK(scene.upscale(input + " -o " + scene / "b.npy").status == 2);
 }
 
-TEST_CASE("--device cuda says what is missing: CUDA in the build (2), or a GPU (4)") {
+TEST_CASE("device cuda says what is missing: CUDA in the build (2), or a GPU (4)") {
   Scene scene;
   std::string arguments = scene.picture("a.png") + " -o " + scene / "b.png" + " --device cuda";
   Outcome outcome = scene.upscale(arguments);
