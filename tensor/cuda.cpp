@@ -1,0 +1,19 @@
+#include "tensor/cuda.h"
+
+#include "tensor/error.h"
+
+namespace dgp::cuda {
+
+bool built() { return &device_status != nullptr; }
+
+std::string status() {
+  if (!built()) return "this build of dgp has no CUDA support; build it with `make CUDA=1`, or use the CPU";
+  static const std::string text = device_status();
+  return text;
+}
+
+void require() {
+  if (std::string why = status(); !why.empty()) fail(ErrorCode::limit, "device cuda: ", why);
+}
+
+}  // namespace dgp::cuda

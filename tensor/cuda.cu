@@ -1,0 +1,83 @@
+// The device, its stream and its memory. All work goes through one stream, in order; memory comes from CUDA's
+// own stream-ordered pool, which keeps what is freed for the next request.
+#include "tensor/cuda.h"
+#include "tensor/cuda_kernel.h"
+
+namespace dgp::cuda {
+namespace {
+
+cudaStream_t make_stream() {
+  cudaStream_t made = nullptr;
+  check_cuda(cudaStreamCreate(&made), "cudaStreamCreate");
+#ifndef DGP_CUDA_EMULATED
+  cudaMemPool_t pool = nullptr;
+  uint64_t keep = UINT64_MAX;  // at a synchronisation the pool gives back what is above this: nothing
+  check_cuda(cudaDeviceGetDefaultMemPool(&pool, 0), "cudaDeviceGetDefaultMemPool");
+  check_cuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep),
+             "cudaMemPoolSetAttribute");
+#endif
+  return made;
+}
+
+size_t size(int64_t bytes) { return static_cast<size_t>(bytes); }
+
+void queue_copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
+  if (bytes > 0) check_cuda(cudaMemcpyAsync(to, from, size(bytes), kind, stream()), "copy");
+}
+
+}  // namespace
+
+void check_cuda(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  ErrorCode code = error == cudaErrorMemoryAllocation ? ErrorCode::limit : ErrorCode::io;
+  fail(code, "CUDA ", what, ": ", cudaGetErrorString(error));
+}
+
+cudaStream_t stream() {
+  static cudaStream_t instance = make_stream();
+  return instance;
+}
+
+std::string device_status() {
+  int count = 0;
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return "";
+  return std::string("no GPU can be used here (") +
+         (error == cudaSuccess ? "none found" : cudaGetErrorString(error)) +
+         "); install NVIDIA's driver, or use the CPU";
+}
+
+std::shared_ptr<std::byte[]> allocate(int64_t bytes) {
+  void* block = nullptr;
+  cudaError_t error = cudaMallocAsync(&block, size(bytes > 0 ? bytes : 1), stream());
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // taken note of
+    fail(ErrorCode::limit, "out of memory on the GPU: ", bytes >> 20, " MiB asked for while ",
+         free_memory() >> 20, " MiB are free");
+  }
+  check_cuda(error, "cudaMallocAsync");
+  return {static_cast<std::byte*>(block), [](std::byte* b) { cudaFreeAsync(b, stream()); }};
+}
+
+void to_device(void* device, const void* host, int64_t bytes) {
+  queue_copy(device, host, bytes, cudaMemcpyHostToDevice);
+}
+void to_host(void* host, const void* device, int64_t bytes) {
+  queue_copy(host, device, bytes, cudaMemcpyDeviceToHost);
+  synchronize();
+}
+void copy(void* to, const void* from, int64_t bytes) {
+  queue_copy(to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+void zero(void* device, int64_t bytes) {
+  if (bytes > 0) check_cuda(cudaMemsetAsync(device, 0, size(bytes), stream()), "memset");
+}
+void synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+int64_t free_memory() {
+  size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<int64_t>(free);
+}
+
+}  // namespace dgp::cuda

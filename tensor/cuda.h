@@ -1,0 +1,40 @@
+// The CUDA device, for code that knows nothing of CUDA's headers. These functions stand in tensor/cuda.cu,
+// which is part of the library when it is built with DGP_CUDA; else they are null, and status() says so. A
+// tensor on the device can only be made through allocate(), so what works on such tensors need not ask again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+// Marks a function whose definition is in a .cu file: without CUDA in the build the linker leaves it null.
+#ifdef DGP_CUDA
+#define DGP_CUDA_FUNCTION
+#else
+#define DGP_CUDA_FUNCTION __attribute__((weak))
+#endif
+
+namespace dgp::cuda {
+
+bool built();  // with CUDA
+
+// Empty when the device can be used, else why not and what to do. Cheap after the first call.
+std::string status();
+void require();  // throws Error(limit) with the status unless it is empty
+
+// Device memory from a stream-ordered pool: a block may be freed, and its memory handed out again, while
+// kernels that use it are still queued. Throws Error(limit) when the device has no more.
+DGP_CUDA_FUNCTION std::shared_ptr<std::byte[]> allocate(int64_t bytes);
+
+// Queued in order behind everything else; `to_host` returns when the bytes are there.
+DGP_CUDA_FUNCTION void to_device(void* device, const void* host, int64_t bytes);
+DGP_CUDA_FUNCTION void to_host(void* host, const void* device, int64_t bytes);
+DGP_CUDA_FUNCTION void copy(void* to, const void* from, int64_t bytes);
+DGP_CUDA_FUNCTION void zero(void* device, int64_t bytes);
+DGP_CUDA_FUNCTION void synchronize();
+
+DGP_CUDA_FUNCTION int64_t free_memory();  // bytes of the device that nobody uses
+DGP_CUDA_FUNCTION std::string device_status();
+
+}  // namespace dgp::cuda
