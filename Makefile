@@ -1,7 +1,9 @@
 # The front door: `make demo` shows what dgp does, `make test` that it is right. CMake does the building.
-BUILD ?= build
+# `make CUDA=1` builds for NVIDIA GPUs as well, in build-cuda; it needs the CUDA toolkit.
+CUDA ?=
+BUILD ?= $(if $(CUDA),build-cuda,build)
 JOBS ?= $(shell nproc)
-CMAKE_FLAGS ?=
+CMAKE_FLAGS ?= $(if $(CUDA),-DDGP_CUDA=ON)
 PACKAGES = cmake g++ make catch2 libcli11-dev libyaml-cpp-dev nlohmann-json3-dev zlib1g-dev
 
 # A build folder keeps the generator it was configured with; a new one takes Ninja where there is one.
@@ -82,4 +84,4 @@ format:
 	clang-format -i $$(git ls-files '*.h' '*.cpp' '*.cu')
 
 clean:
-	rm -rf build build-asan build-ubsan build-tsan build-fuzz demo
+	rm -rf build build-cuda build-asan build-ubsan build-tsan build-fuzz demo

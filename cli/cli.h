@@ -37,7 +37,7 @@ struct DeviceOptions {
   int threads = 0;  // 0: one a core
 };
 void add_device_options(CLI::App& command, DeviceOptions& options);
-void apply(const DeviceOptions& options);  // throws Error(invalid) where this build cannot do what is asked
+void apply(const DeviceOptions& options);  // throws Error where what is asked cannot be done here
 
 // Ctrl-C and SIGTERM. The first sets the flag, so that work ends at the next safe point; the second ends the
 // program at once.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -54,7 +55,11 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
 }
 
 void apply(const DeviceOptions& options) {
-  check(options.device != "cuda", "--device cuda: this build of dgp has no CUDA support; use cpu or auto");
+  if (options.device == "cuda") {
+    check(cuda::built(), "--device cuda: this build of dgp has no CUDA support; use cpu or auto");
+    cuda::require();
+    fail(ErrorCode::invalid, "--device cuda: this command computes on the CPU alone; use cpu or auto");
+  }
   if (options.threads > 0) set_num_threads(options.threads);
 }
 

@@ -5,6 +5,7 @@
 #include "infer/upscaler.h"
 #include "models/state.h"
 #include "ops/permute.h"
+#include "tensor/cuda.h"
 #include "tensor/npy.h"
 #include "tests/cli/run.h"
 #include "tests/infer/networks.h"
@@ -164,7 +165,19 @@ TEST_CASE("exit status 2: usage and configuration") {
     CHECK(scene.upscale(input + output + " " + options).status == 2);
   CHECK(scene.upscale(input + " -o " + scene / "b.tiff").status == 2);
   CHECK(scene.upscale(input + " -o " + scene / "b.npy").status == 2);
-  CHECK_THAT(scene.upscale(input + output + " --device cuda").err, ContainsSubstring("no CUDA support"));
+}
+
+TEST_CASE("--device cuda says what is missing: CUDA in the build (2), or a GPU (4)") {
+  Scene scene;
+  std::string arguments = scene.picture("a.png") + " -o " + scene / "b.png" + " --device cuda";
+  Outcome outcome = scene.upscale(arguments);
+  if (!cuda::built()) {
+    CHECK(outcome.status == 2);
+    CHECK_THAT(outcome.err, ContainsSubstring("no CUDA support"));
+  } else if (!cuda::status().empty()) {
+    CHECK(outcome.status == 4);
+    CHECK_THAT(outcome.err, ContainsSubstring("no GPU can be used here"));
+  }
 }
 
 TEST_CASE("exit status 3: bad input files and models") {
