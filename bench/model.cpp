@@ -26,7 +26,7 @@ namespace {
 struct ModelBenchOptions {
   std::vector<std::string> models{"tiny", "small", "base", "large"};
   std::string size = "480x270";
-  std::string input, output;
+  std::string input, output, precision = "full";
   int64_t scale = 4, unshuffle = 1, runs = 5;
   bool json = false, interactive = false, layers = false;
   DeviceOptions device;
@@ -56,8 +56,10 @@ double milliseconds(const std::function<void()>& body) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-UpscalerOptions upscaler_options() {
-  return {.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
+UpscalerOptions upscaler_options(const ModelBenchOptions& options) {
+  return {.tile_rows = -1,
+          .progress = [](double) { return !stop_flag(); },
+          .precision = parse_precision(options.precision)};
 }
 
 // f32 [1,height,width,3]: --input's array, or random pixels of the size that --size says.
@@ -84,9 +86,9 @@ std::string layer_name(const std::string& step) {
 }
 
 // Where the time of a run goes, from runs of their own: a clock in every step must not slow the others down.
-std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, int64_t runs) {
+std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, const ModelBenchOptions& options) {
   std::vector<Layer> layers;
-  UpscalerOptions settings = upscaler_options();
+  UpscalerOptions settings = upscaler_options(options);
   settings.observe = [&](const LayerTime& step) {
     std::string name = layer_name(step.name);
     auto at = std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.name == name; });
@@ -98,18 +100,18 @@ std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, int64_t runs) {
   Upscaler upscaler(net, settings);
   upscaler(lr);
   layers.clear();  // the first run fills the allocator's cache
-  for (int64_t i = 0; i < runs; ++i) upscaler(lr);
+  for (int64_t i = 0; i < options.runs; ++i) upscaler(lr);
   for (Layer& layer : layers) {
-    layer.ms /= static_cast<double>(runs);
-    layer.multiply_adds /= static_cast<double>(runs);
-    layer.bytes /= static_cast<double>(runs);
+    layer.ms /= static_cast<double>(options.runs);
+    layer.multiply_adds /= static_cast<double>(options.runs);
+    layer.bytes /= static_cast<double>(options.runs);
   }
   return layers;
 }
 
 Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
   DGPNet net = fuse(bench_network(name, options.scale, options.unshuffle));
-  Upscaler upscaler(net, upscaler_options());
+  Upscaler upscaler(net, upscaler_options(options));
   release_cached_memory();
   reset_peak_memory();
   Tensor hr = upscaler(lr);
@@ -123,14 +125,15 @@ Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& 
   row.multiply_adds = multiply_adds(net.config, Form::folded, lr.shape()[1], lr.shape()[2]);
   row.parameters = parameter_count(net);
   row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
-  if (options.json || options.layers) row.layers = profile(net, lr, options.runs);
+  if (options.json || options.layers) row.layers = profile(net, lr, options);
   return row;
 }
 
 // The result is written and "ready" printed; then each line of standard input asks for one run and is
 // answered by its milliseconds. Ends with the input.
 void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
-  Upscaler upscaler(bench_network(options.models[0], options.scale, options.unshuffle), upscaler_options());
+  Upscaler upscaler(bench_network(options.models[0], options.scale, options.unshuffle),
+                    upscaler_options(options));
   Tensor hr = upscaler(lr);
   if (!options.output.empty()) write_npy(options.output, hr);
   std::cout << "ready" << std::endl;
@@ -263,6 +266,7 @@ void add_bench_model(CLI::App& bench) {
   command->add_flag("--layers", options->layers,
                     "each layer's time, and its arithmetic and memory traffic against the machine's limits");
   command->add_flag("--json", options->json, "print JSON, with the layers");
+  add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
   command->callback([options] { run_bench(*options); });
 }

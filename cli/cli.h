@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/conv2d.h"
 #include "tensor/error.h"
 #include "tensor/tensor.h"
 
@@ -40,6 +41,10 @@ struct DeviceOptions {
 void add_device_options(CLI::App& command, DeviceOptions& options);
 Device apply_with_cuda(const DeviceOptions& options);  // of commands that run on a GPU as well: which device
 void apply(const DeviceOptions& options);              // throws Error where what is asked cannot be done here
+
+// --precision full|fast of commands that run a network.
+void add_precision_option(CLI::App& command, std::string& precision);
+Precision parse_precision(const std::string& text);
 
 // Ctrl-C and SIGTERM. The first sets the flag, so that work ends at the next safe point; the second ends the
 // program at once.

@@ -67,6 +67,17 @@ Device apply_with_cuda(const DeviceOptions& options) {
   return Device::cuda;
 }
 
+void add_precision_option(CLI::App& command, std::string& precision) {
+  command
+      .add_option("--precision", precision,
+                  "full: f32; fast: 3x3 convolutions multiply in bf16 (needs a CPU with AVX512-BF16)")
+      ->check(CLI::IsMember({"full", "fast"}));
+}
+
+Precision parse_precision(const std::string& text) {
+  return text == "fast" ? Precision::fast : Precision::full;
+}
+
 void install_signal_handlers() {
   struct sigaction action {};
   action.sa_handler = on_signal;

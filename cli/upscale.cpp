@@ -20,7 +20,7 @@ constexpr int64_t kMaxPngSide = 1000000;  // what common readers accept
 
 struct UpscaleOptions {
   std::vector<std::string> inputs;
-  std::string output, model = "real-x4", tile = "auto";
+  std::string output, model = "real-x4", tile = "auto", precision = "full";
   DeviceOptions device;
   bool quiet = false;
 };
@@ -116,7 +116,9 @@ int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
 }
 
 void run_upscale(const UpscaleOptions& options) {
-  UpscalerOptions settings{.tile_rows = tile_rows(options.tile), .device = apply_with_cuda(options.device)};
+  UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
+                           .device = apply_with_cuda(options.device),
+                           .precision = parse_precision(options.precision)};
   check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
         ": --device cuda computes an image as a whole; leave --tile out");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
@@ -153,6 +155,7 @@ void add_upscale(CLI::App& app) {
   command->add_option("-m,--model", options->model, kModelHelp);
   command->add_option("--tile", options->tile,
                       "rows of the input a tile: auto, off or a number; same result");
+  add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
   command->add_flag("-q,--quiet", options->quiet, "say nothing but errors");
   command->callback([options] { run_upscale(*options); });

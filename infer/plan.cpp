@@ -59,11 +59,12 @@ Tensor means_of(const Tensor& row_sums, int64_t width, int64_t k) {
 Plan::Layer Plan::layer(const Var& weight, const Var& bias, Activation activation) const {
   const Tensor& w = weight.value();
   Conv2dOptions options{.padding = w.dim(1) / 2, .activation = activation};
-  return {PreparedConv2d(w, options), bias.value(), static_cast<double>(w.numel())};
+  return {PreparedConv2d(w, options, precision_), bias.value(), static_cast<double>(w.numel())};
 }
 
-Plan::Plan(const DGPNet& net)
+Plan::Plan(const DGPNet& net, Precision precision)
     : net_(net.deploy ? net : fuse(net)),
+      precision_(precision),
       head_(layer(net_.head.weight, net_.head.bias)),
       upsample_(layer(net_.upsample_weight, net_.upsample_bias)),
       tail_(layer(net_.tail.weight, net_.tail.bias)) {
@@ -145,7 +146,7 @@ void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const 
   observed(observe, "fold", block, 0, 0, [&] {
     ConvWeights gated = net_.body[index].second(means_of(row_sums, width, k));
     second.emplace(gated.weight.value().reshape({channels, k, k, 2 * channels}),
-                   Conv2dOptions{.padding = halo});
+                   Conv2dOptions{.padding = halo}, precision_);
     bias = gated.bias.value().reshape({channels});
   });
 

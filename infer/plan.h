@@ -19,7 +19,7 @@ struct Tiling {
 
 class Plan {
  public:
-  explicit Plan(const DGPNet& net);
+  explicit Plan(const DGPNet& net, Precision precision = Precision::full);
 
   using RowSink = std::function<void(const Tensor& rows, int64_t first)>;
   using Tick = std::function<void(double multiply_adds)>;
@@ -45,6 +45,7 @@ class Plan {
               const LayerObserver& observe) const;
 
   DGPNet net_;  // the deploy form
+  Precision precision_;
   Layer head_;
   std::vector<Layer> first_;  // of each block
   Layer upsample_, tail_;

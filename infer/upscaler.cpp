@@ -9,6 +9,7 @@
 #include "image/resize.h"
 #include "infer/gpu.h"
 #include "infer/plan.h"
+#include "tensor/isa.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -91,7 +92,11 @@ struct Upscaler::Impl {
 };
 
 Upscaler::Upscaler(const DGPNet& net, UpscalerOptions options) {
-  auto impl = std::make_shared<Impl>(Impl{Plan(net), std::move(options), {}});
+  if (options.precision == Precision::fast && (options.device != Device::cpu || !has_bf16()))
+    fail(ErrorCode::limit, "precision fast: needs a CPU with AVX512-BF16 instructions",
+         options.device != Device::cpu ? ", and runs there alone" : "", "; use precision full");
+  Plan plan(net, options.precision);
+  auto impl = std::make_shared<Impl>(Impl{std::move(plan), std::move(options), {}});
   if (impl->options.device == Device::cuda) {
     check(impl->options.tile_rows <= 0, "upscale: the GPU computes an image as a whole, not in tiles of ",
           impl->options.tile_rows, " rows");

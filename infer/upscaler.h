@@ -15,6 +15,7 @@
 #include "image/image.h"
 #include "infer/layer_time.h"
 #include "models/dgpnet.h"
+#include "ops/conv2d.h"
 
 namespace dgp {
 
@@ -28,6 +29,8 @@ struct UpscalerOptions {
   LayerObserver observe = {};
   // cuda: the whole image at once on the GPU, tile_rows <= 0; progress is called for each finished image.
   Device device = Device::cpu;
+  // fast: convolutions multiply in bf16; on the CPU, where it has such instructions.
+  Precision precision = Precision::full;
 };
 
 struct Cancelled : std::runtime_error {
@@ -36,7 +39,8 @@ struct Cancelled : std::runtime_error {
 
 class Upscaler {
  public:
-  // Throws Error(numeric) when a weight is not finite, Error(limit) when the device cannot be used.
+  // Throws Error(numeric) when a weight is not finite, Error(limit) when the device or the
+  // precision is not to be had.
   explicit Upscaler(const DGPNet& net, UpscalerOptions options = {});
 
   // f32 [N,H,W,3] in [0,1] -> [N,H*scale,W*scale,3], not clamped. Throws Error(numeric) when a result is not

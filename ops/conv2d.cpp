@@ -178,7 +178,7 @@ struct PreparedConv2d::Impl {
   cpu::PackedWeights packed;  // undefined where the plain loops run
 };
 
-PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
+PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options, Precision precision) {
   check(w.rank() == 4 || w.rank() == 5, "PreparedConv2d: weight expects [O,K,K,C] or [N,O,K,K,C], got ",
         to_string(w.shape()));
   check(options.stride == 1 && w.dim(-2) == w.dim(-3) && w.dim(-2) % 2 == 1 &&
@@ -189,7 +189,7 @@ PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options) {
   // Packing depends on the channels alone: an image of one row that the kernel fits into stands for any.
   ConvGeometry g =
       conv_geometry({w.rank() == 5 ? w.dim(0) : 1, 1, 1, w.dim(-1) * options.groups}, w.shape(), options);
-  if (cpu::fast(w)) impl.packed = cpu::pack_weights(g, w, false);
+  if (cpu::fast(w)) impl.packed = cpu::pack_weights(g, w, false, precision);
   impl_ = std::make_shared<const Impl>(std::move(impl));
 }
 

@@ -18,6 +18,10 @@ namespace dgp {
 
 enum class Activation { none, relu, leaky_relu };
 
+// fast: 3x3 convolutions of inference multiply in bf16 and add in f32, where the machine can (has_bf16() of
+// tensor/isa.h; elsewhere it is full). One layer's relative error is about 1e-2; full: 1e-6.
+enum class Precision { full, fast };
+
 struct Conv2dOptions {
   int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
   Activation activation = Activation::none;
@@ -64,7 +68,7 @@ DGP_CUDA_FUNCTION void conv2d_rows(const ConvGeometry& g, float slope, const Ten
 // result do not depend on how an image is cut into bands.
 class PreparedConv2d {
  public:
-  PreparedConv2d(const Tensor& w, const Conv2dOptions& options);
+  PreparedConv2d(const Tensor& w, const Conv2dOptions& options, Precision precision = Precision::full);
 
   // x holds rows [x_first, x_first + x.dim(1)) of images of `height` rows, and at least every row inside the
   // image that the result needs; y receives rows [y_first, y_first + y.dim(1)), y_first a multiple of 4.

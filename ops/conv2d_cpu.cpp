@@ -17,6 +17,9 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
+namespace avx512_bf16 {
+extern const Bf16Kernels bf16_kernels;
+}
 #endif
 
 namespace {
@@ -84,6 +87,7 @@ void run_winograd(const PackedWeights& weights, int64_t images, const ImageRows&
     chunks = tile_chunks(images, y.rows, y.width, block);
   }
   int64_t blocks = chunks.total / images;
+  auto forward = weights.bf16 ? weights.bf16->winograd_forward : kernels.winograd_forward;
   bool stream = streams(kernels, images, y);
   parallel_for(chunks.total, chunks.grain, [&](int64_t begin, int64_t end) {
     Scratch scratch(kernels.winograd_scratch(x.channels, block));
@@ -95,7 +99,7 @@ void run_winograd(const PackedWeights& weights, int64_t images, const ImageRows&
       args.y.data += n * y_image;
       if (epilogue.bias) args.epilogue.bias += n * bias_stride;
       if (epilogue.residual) args.epilogue.residual += n * y_image;
-      kernels.winograd_forward(args, first, std::min(first + block, chunks.per_image), scratch.data());
+      forward(args, first, std::min(first + block, chunks.per_image), scratch.data());
     }
   });
 }
@@ -274,22 +278,31 @@ void pack_direct(const ConvGeometry& g, const Tensor& w, bool transposed, Packed
 void pack_winograd(const ConvGeometry& g, const Tensor& w, bool transposed, PackedWeights& packed) {
   const Kernels& kernels = *packed.kernels;
   int64_t images = g.w_per_image ? g.n : 1, k = transposed ? g.o : g.c, columns = transposed ? g.c : g.o;
-  int64_t size = kernels.winograd_weights_size(k, columns), panels = kernels.winograd_panels(columns);
+  auto size_of = packed.bf16 ? packed.bf16->winograd_weights_size : kernels.winograd_weights_size;
+  int64_t size = size_of(k, columns), panels = kernels.winograd_panels(columns);
   packed.u = Tensor({images * size});
   packed.image_size = g.w_per_image ? size : 0;
   parallel_for(images * panels, 1, [&](int64_t index, int64_t) {
     int64_t n = index / panels;
-    kernels.winograd_weights(w.data<float>() + n * g.o * 9 * g.c, g.o, g.c, transposed, index % panels,
-                             packed.u.data<float>() + n * size);
+    const float* from = w.data<float>() + n * g.o * 9 * g.c;
+    float* u = packed.u.data<float>() + n * size;
+    if (packed.bf16) return packed.bf16->winograd_weights(from, g.o, g.c, index % panels, u);
+    kernels.winograd_weights(from, g.o, g.c, transposed, index % panels, u);
   });
 }
 
 }  // namespace
 
-PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed) {
+PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed, Precision precision) {
   PackedWeights packed;
   packed.kernels = &active_kernels();
   packed.winograd = takes_winograd(g) && !takes_rgb(g);
+#if defined(__x86_64__)
+  if (packed.winograd && !transposed && precision == Precision::fast && has_bf16())
+    packed.bf16 = &avx512_bf16::bf16_kernels;
+#else
+  (void)precision;
+#endif
   if (packed.winograd) {
     pack_winograd(g, w, transposed, packed);
   } else {

@@ -17,13 +17,15 @@ struct Phase {
 // Weights packed for one direction of a convolution: forward, or (transposed) the gradient in x.
 struct PackedWeights {
   const Kernels* kernels = nullptr;
-  Tensor u;                // one packed set, or one per image
-  int64_t image_size = 0;  // floats from an image's set to the next, 0 for a shared set
+  Tensor u;                           // one packed set, or one per image
+  int64_t image_size = 0;             // floats from an image's set to the next, 0 for a shared set
+  const Bf16Kernels* bf16 = nullptr;  // of 3x3 convolutions in Precision::fast, else null
   bool winograd = false;
   std::vector<Phase> phases;  // of the direct kernels
 };
 
-PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed);
+PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed,
+                           Precision precision = Precision::full);
 
 // y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null.
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,

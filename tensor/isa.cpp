@@ -46,6 +46,14 @@ bool has_isa(Isa isa) {
 
 Isa best_isa() { return has_isa(Isa::avx512) ? Isa::avx512 : has_isa(Isa::avx2) ? Isa::avx2 : Isa::portable; }
 
+bool has_bf16() {
+#if defined(__x86_64__)
+  return current_isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 Isa current_isa() { return current(); }
 
 void set_isa(Isa isa) {

@@ -121,6 +121,31 @@ DGP_INLINE void stream_fence() {
 #endif
 }
 
+#if defined(__AVX512BF16__)
+// Pairs of bf16 in the 32 bits of a float, the lower half first: sum + a.low * b.low + a.high * b.high.
+DGP_INLINE Vec<16> dot_bf16(Vec<16> sum, Vec<16> a, Vec<16> b) {
+  auto pairs = [](Vec<16> v) { return reinterpret_cast<__m512bh>(v); };
+  return reinterpret_cast<Vec<16>>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), pairs(a), pairs(b)));
+}
+
+// Sixteen floats rounded to bf16: eight pairs of neighbours at p.
+DGP_INLINE void store_bf16(float* p, Vec<16> v) {
+  __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(rounded));
+}
+
+// Pairs (low, high), lane by lane.
+DGP_INLINE Vec<16> pair_bf16(Vec<16> low, Vec<16> high) {
+  typedef uint16_t Halves __attribute__((vector_size(32)));
+  typedef uint32_t Words __attribute__((vector_size(64)));
+  auto widened = [](Vec<16> v) {
+    __m256bh rounded = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(v));
+    return __builtin_convertvector(reinterpret_cast<Halves>(rounded), Words);
+  };
+  return reinterpret_cast<Vec<16>>(widened(low) | widened(high) << 16);
+}
+#endif
+
 DGP_INLINE void prefetch_l2(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 // The vector width of the instruction set this file is compiled for.

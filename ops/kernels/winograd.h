@@ -12,7 +12,7 @@
 // Each transform works on kLanes channels at once, first on columns, then on rows.
 #pragma once
 
-#include "tensor/simd.h"
+#include "tensor/kernels/micro.h"
 
 #ifndef DGP_ISA
 #define DGP_ISA portable
@@ -41,15 +41,17 @@ DGP_INLINE void input_points(const V (&d)[6], V (&t)[6]) {
 }
 
 // One line of v from the same line of B^T d.
+template <class Product>
 DGP_INLINE void put_line(const V (&line)[6], float* v, int64_t plane) {
   V t[6];
   input_points(line, t);
 #pragma GCC unroll 6
-  for (int j = 0; j < 6; ++j) store<kLanes>(v + j * plane, t[j]);
+  for (int j = 0; j < 6; ++j) Product::put(v + j * plane, t[j]);
 }
 
 // Rows 1 and 2 (far = b^2, near = a) or 3 and 4 (far = a^2, near = b) of v: they share their even and odd
 // parts.
+template <class Product>
 DGP_INLINE void input_row_pair(const float* d, int64_t row, int64_t pixel, float far, float near, float* v,
                                int64_t plane) {
   V plus[6], minus[6];
@@ -61,11 +63,12 @@ DGP_INLINE void input_row_pair(const float* d, int64_t row, int64_t pixel, float
     plus[j] = even + near * odd;
     minus[j] = even - near * odd;
   }
-  put_line(plus, v, plane);
-  put_line(minus, v + 6 * plane, plane);
+  put_line<Product>(plus, v, plane);
+  put_line<Product>(minus, v + 6 * plane, plane);
 }
 
 // Row 0 or, from the next row of d, row 5 of v.
+template <class Product>
 DGP_INLINE void input_edge_row(const float* d, int64_t row, int64_t pixel, float* v, int64_t plane) {
   V line[6];
 #pragma GCC unroll 6
@@ -73,17 +76,18 @@ DGP_INLINE void input_edge_row(const float* d, int64_t row, int64_t pixel, float
     const float* p = d + j * pixel;
     line[j] = load<kLanes>(p + 4 * row) + kProduct * load<kLanes>(p) - kSum * load<kLanes>(p + 2 * row);
   }
-  put_line(line, v, plane);
+  put_line<Product>(line, v, plane);
 }
 
 // v[36] = B^T d B; d at `row` and `pixel` strides, v at stride `plane`. 32 registers hold two lines and every
 // constant; 16 do not, there the columns' transforms pass through the stack.
+template <class Product = F32Product>
 DGP_INLINE void input_transform(const float* d, int64_t row, int64_t pixel, float* v, int64_t plane) {
   if constexpr (kLanes == 16) {
-    input_edge_row(d, row, pixel, v, plane);
-    input_row_pair(d, row, pixel, kB2, kA, v + 6 * plane, plane);
-    input_row_pair(d, row, pixel, kA2, kB, v + 18 * plane, plane);
-    input_edge_row(d + row, row, pixel, v + 30 * plane, plane);
+    input_edge_row<Product>(d, row, pixel, v, plane);
+    input_row_pair<Product>(d, row, pixel, kB2, kA, v + 6 * plane, plane);
+    input_row_pair<Product>(d, row, pixel, kA2, kB, v + 18 * plane, plane);
+    input_edge_row<Product>(d + row, row, pixel, v + 30 * plane, plane);
     return;
   }
   V half[6][6], line[6], t[6];
@@ -96,7 +100,7 @@ DGP_INLINE void input_transform(const float* d, int64_t row, int64_t pixel, floa
     for (int i = 0; i < 6; ++i) half[i][j] = t[i];
   }
 #pragma GCC unroll 1
-  for (int i = 0; i < 6; ++i) put_line(half[i], v + i * 6 * plane, plane);
+  for (int i = 0; i < 6; ++i) put_line<Product>(half[i], v + i * 6 * plane, plane);
 }
 
 // y = A^T m

@@ -40,25 +40,27 @@ class Ahead {
   int64_t row_ = 0, per_row_ = 0, rows_left_ = 0, per_step_ = 0, done_ = 0;
 };
 
-// v [36][tiles, ldv] = B^T d B of tiles [begin, begin + tiles).
+// v [36][tiles, ldv] = B^T d B of tiles [begin, begin + tiles); ldv in units of Product.
+template <class Product>
 void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles, int64_t across, float* v,
                       int64_t v_plane, int64_t ldv, float* room) {
   for (int64_t t = 0; t < tiles; ++t) {
     int64_t ty = args.y.first + (begin + t) / across * 4, tx = (begin + t) % across * 4;
     Window d = window_at(args.x, ty - args.padding, tx - args.padding, 6, room);
-    for (int64_t c = 0; c < ldv; c += kLanes)
-      input_transform(d.data + c, d.row, d.pixel, v + t * ldv + c, v_plane);
+    for (int64_t c = 0; c < ldv * Product::kPerUnit; c += kLanes)
+      input_transform<Product>(d.data + c, d.row, d.pixel, v + t * ldv + c / Product::kPerUnit, v_plane);
   }
 }
 
-// m [36][tiles, vectors * kLanes] = v u for one panel.
+// m [36][tiles, vectors * kLanes] = v u for one panel; ldv and k in units of Product.
+template <class Product>
 void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, int64_t tiles, const float* u,
                      int64_t vectors, float* m, int64_t m_plane, Ahead& ahead) {
   const int64_t whole = 0;
   int64_t ldm = vectors * kLanes;
   for (int64_t xi = 0; xi < 36; ++xi) {
     float* out = m + xi * m_plane;
-    multiply_panel(
+    multiply_panel<Product>(
         vectors, tiles, {&whole, 1, k}, v + xi * v_plane, ldv, u + xi * k * ldm, [&](int64_t first) {
           float* rows = out + first * ldm;
           return [=](int64_t r, int64_t i, V sum) { store<kLanes>(rows + r * ldm + i * kLanes, sum); };
@@ -123,6 +125,29 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, int64_
   }
 }
 
+template <class Product>
+void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch) {
+  const ImageRows &x = args.x, &y = args.y;
+  int64_t k = (x.channels + Product::kPerUnit - 1) / Product::kPerUnit, tiles = tile_end - tile_begin;
+  int64_t ldv = round_up(x.channels, kLanes) / Product::kPerUnit, v_plane = plane_size(tiles, ldv);
+  int64_t across = (y.width + 3) / 4;
+  float* v = scratch;
+  float* m = v + 36 * v_plane;
+  float* room = m + 36 * plane_size(tiles, kPanelVectors * kLanes);
+  transform_inputs<Product>(args, tile_begin, tiles, across, v, v_plane, ldv, room);
+  int64_t panels = panel_count(y.channels);
+  Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
+              tiles * 4 + 2, 36 * panels);
+  for (int64_t p = 0; p < panels; ++p) {
+    Panel panel = panel_of(y.channels, p);
+    int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
+    multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, m,
+                             m_plane, ahead);
+    put_tiles(args, tile_begin, tiles, across, panel, m, m_plane);
+  }
+  if (args.epilogue.stream) stream_fence();
+}
+
 }  // namespace
 
 int64_t winograd_block(int64_t k) { return k > 64 ? 12 : 24; }
@@ -133,24 +158,20 @@ int64_t winograd_scratch(int64_t k, int64_t tiles) {
 }
 
 void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch) {
-  const ImageRows &x = args.x, &y = args.y;
-  int64_t k = x.channels, tiles = tile_end - tile_begin, across = (y.width + 3) / 4;
-  int64_t ldv = round_up(k, kLanes), v_plane = plane_size(tiles, ldv);
-  float* v = scratch;
-  float* m = v + 36 * v_plane;
-  float* room = m + 36 * plane_size(tiles, kPanelVectors * kLanes);
-  transform_inputs(args, tile_begin, tiles, across, v, v_plane, ldv, room);
-  int64_t panels = panel_count(y.channels);
-  Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
-              tiles * 4 + 2, 36 * panels);
-  for (int64_t p = 0; p < panels; ++p) {
-    Panel panel = panel_of(y.channels, p);
-    int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
-    multiply_planes(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, m, m_plane,
-                    ahead);
-    put_tiles(args, tile_begin, tiles, across, panel, m, m_plane);
-  }
-  if (args.epilogue.stream) stream_fence();
+  forward<F32Product>(args, tile_begin, tile_end, scratch);
 }
+
+#if defined(__AVX512BF16__)
+void winograd_forward_bf16(const WinogradForward& args, int64_t tile_begin, int64_t tile_end,
+                           float* scratch) {
+  forward<Bf16Product>(args, tile_begin, tile_end, scratch);
+}
+
+extern const Bf16Kernels bf16_kernels = {
+    .winograd_weights_size = winograd_weights_size_bf16,
+    .winograd_weights = winograd_weights_bf16,
+    .winograd_forward = winograd_forward_bf16,
+};
+#endif
 
 }  // namespace dgp::DGP_ISA

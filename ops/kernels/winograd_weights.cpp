@@ -60,6 +60,33 @@ void winograd_weights(const float* w, int64_t o, int64_t c, bool transposed, int
   }
 }
 
+#if defined(__AVX512BF16__)
+int64_t winograd_weights_size_bf16(int64_t k, int64_t columns) {
+  return winograd_weights_size((k + 1) / 2, columns);
+}
+
+void winograd_weights_bf16(const float* w, int64_t o, int64_t c, int64_t p, float* u) {
+  constexpr int64_t kBlock = kLanes * kLanes;  // one plane of as many rows as columns
+  Panel panel = panel_of(o, p);
+  int64_t ldu = panel.vectors * kLanes, rows = (c + 1) / 2;
+  u += panel.first * 36 * rows;
+  for (int64_t i = 0; i < panel.vectors; ++i) {
+    for (int64_t k = 0; k < c; k += kLanes) {
+      float block[36 * kBlock] = {};  // rows past the last channel stay 0
+      forward_block(w, o, c, panel.first + i * kLanes, k, kLanes, block, kBlock);
+      int64_t here = rows - k / 2 < kLanes / 2 ? rows - k / 2 : kLanes / 2;
+      for (int64_t xi = 0; xi < 36; ++xi) {
+        for (int64_t r = 0; r < here; ++r) {
+          const float* low = block + xi * kBlock + 2 * r * kLanes;
+          V pairs = pair_bf16(load<kLanes>(low), load<kLanes>(low + kLanes));
+          store<kLanes>(u + (xi * rows + k / 2 + r) * ldu + i * kLanes, pairs);
+        }
+      }
+    }
+  }
+}
+#endif
+
 int64_t winograd_gradient_size(int64_t o, int64_t c) { return 36 * o * round_up(c, kLanes); }
 
 int64_t winograd_gradient_scratch(int64_t o, int64_t c) {

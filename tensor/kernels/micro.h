@@ -44,10 +44,24 @@ struct Segments {
   int64_t count, length;
 };
 
+// What the two matrices hold, in units of 32 bits: a float each, or two bf16 that follow each other in K.
+struct F32Product {
+  static constexpr int64_t kPerUnit = 1;
+  DGP_INLINE static V add(V sum, V a, V b) { return sum + a * b; }
+  DGP_INLINE static void put(float* units, V v) { store<kLanes>(units, v); }
+};
+#if defined(__AVX512BF16__)
+struct Bf16Product {
+  static constexpr int64_t kPerUnit = 2;
+  DGP_INLINE static V add(V sum, V a, V b) { return dot_bf16(sum, a, b); }
+  DGP_INLINE static void put(float* units, V v) { store_bf16(units, v); }
+};
+#endif
+
 // Sum over segments s and k of a[row*lda + offset[s] + k] * b[s, k, vector], for `tiles` times `rows` rows.
 // emit_from(first_row) makes the emit(row, vector, sum) of one tile. Not inlined: on its own the compiler
 // keeps every operand in a register.
-template <int rows, int vectors, class EmitFrom>
+template <int rows, int vectors, class Product, class EmitFrom>
 [[gnu::noinline]] void multiply_tiles(int64_t tiles, int64_t first_row, Segments segments, const float* a,
                                       int64_t lda, const float* b, const EmitFrom& emit_from) {
   for (int64_t tile = 0; tile < tiles; ++tile, first_row += rows) {
@@ -66,7 +80,7 @@ template <int rows, int vectors, class EmitFrom>
         for (int r = 0; r < rows; ++r) {
           V factor = broadcast<kLanes>(row[r][k]);
 #pragma GCC unroll 4
-          for (int v = 0; v < vectors; ++v) sum[r][v] += factor * column[v];
+          for (int v = 0; v < vectors; ++v) sum[r][v] = Product::add(sum[r][v], factor, column[v]);
         }
       }
     }
@@ -80,32 +94,33 @@ template <int rows, int vectors, class EmitFrom>
 }
 
 // One tile of `wanted` < tile_rows(vectors) rows, chosen at run time.
-template <int vectors, class EmitFrom, int rows = tile_rows(vectors) - 1>
+template <int vectors, class Product, class EmitFrom, int rows = tile_rows(vectors) - 1>
 DGP_INLINE void multiply_rest(int64_t wanted, int64_t first_row, Segments segments, const float* a,
                               int64_t lda, const float* b, const EmitFrom& emit_from) {
   if constexpr (rows >= 1) {
-    if (wanted == rows) return multiply_tiles<rows, vectors>(1, first_row, segments, a, lda, b, emit_from);
-    multiply_rest<vectors, EmitFrom, rows - 1>(wanted, first_row, segments, a, lda, b, emit_from);
+    if (wanted == rows)
+      return multiply_tiles<rows, vectors, Product>(1, first_row, segments, a, lda, b, emit_from);
+    multiply_rest<vectors, Product, EmitFrom, rows - 1>(wanted, first_row, segments, a, lda, b, emit_from);
   }
 }
 
 // All rows of A times one panel.
-template <int vectors, class EmitFrom>
+template <int vectors, class Product, class EmitFrom>
 DGP_INLINE void multiply_vectors(int64_t rows, Segments segments, const float* a, int64_t lda, const float* b,
                                  const EmitFrom& emit_from) {
   constexpr int kTile = tile_rows(vectors);
-  multiply_tiles<kTile, vectors>(rows / kTile, 0, segments, a, lda, b, emit_from);
-  multiply_rest<vectors>(rows % kTile, rows / kTile * kTile, segments, a, lda, b, emit_from);
+  multiply_tiles<kTile, vectors, Product>(rows / kTile, 0, segments, a, lda, b, emit_from);
+  multiply_rest<vectors, Product>(rows % kTile, rows / kTile * kTile, segments, a, lda, b, emit_from);
 }
 
-template <class EmitFrom>
+template <class Product = F32Product, class EmitFrom>
 DGP_INLINE void multiply_panel(int64_t vectors, int64_t rows, Segments segments, const float* a, int64_t lda,
                                const float* b, const EmitFrom& emit_from) {
-  if (vectors == 1) return multiply_vectors<1>(rows, segments, a, lda, b, emit_from);
-  if (vectors == 2) return multiply_vectors<2>(rows, segments, a, lda, b, emit_from);
+  if (vectors == 1) return multiply_vectors<1, Product>(rows, segments, a, lda, b, emit_from);
+  if (vectors == 2) return multiply_vectors<2, Product>(rows, segments, a, lda, b, emit_from);
   if constexpr (kPanelVectors == 4) {
-    if (vectors == 3) return multiply_vectors<3>(rows, segments, a, lda, b, emit_from);
-    multiply_vectors<4>(rows, segments, a, lda, b, emit_from);
+    if (vectors == 3) return multiply_vectors<3, Product>(rows, segments, a, lda, b, emit_from);
+    multiply_vectors<4, Product>(rows, segments, a, lda, b, emit_from);
   }
 }
 

@@ -1,11 +1,14 @@
 // dgp upscale as a process: what it writes, what it refuses, how it ends.
+#include <cmath>
 #include <limits>
 
 #include "image/image.h"
+#include "image/metrics.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
 #include "ops/permute.h"
 #include "tensor/cuda.h"
+#include "tensor/isa.h"
 #include "tensor/npy.h"
 #include "tests/cli/run.h"
 #include "tests/infer/networks.h"
@@ -178,6 +181,22 @@ TEST_CASE("device cuda says what is missing: CUDA in the build (2), or a GPU (4)
     CHECK(outcome.status == 4);
     CHECK_THAT(outcome.err, ContainsSubstring("no GPU can be used here"));
   }
+}
+
+TEST_CASE("precision fast: nearly the same picture, or a refusal (4) where the CPU cannot") {
+  Scene scene;
+  std::string input = scene.picture("a.png", 60, 52);
+  REQUIRE(scene.upscale(input + " -o " + scene / "full.png").status == 0);
+  Outcome outcome = scene.upscale(input + " -o " + scene / "fast.png --precision fast");
+  if (!has_bf16()) {
+    CHECK(outcome.status == 4);
+    CHECK_THAT(outcome.err, ContainsSubstring("AVX512-BF16"));
+    return;
+  }
+  REQUIRE(outcome.status == 0);
+  double same = psnr(read_rgb8(scene / "full.png"), read_rgb8(scene / "fast.png"), 0, false);
+  CHECK(same > 30);            // of random weights, which amplify more than trained ones
+  CHECK(std::isfinite(same));  // not simply the other computation
 }
 
 TEST_CASE("exit status 3: bad input files and models") {

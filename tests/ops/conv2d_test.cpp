@@ -6,6 +6,7 @@
 
 #include "autograd/gradcheck.h"
 #include "ops/conv2d_reference.h"
+#include "tensor/isa.h"
 #include "tensor/parallel.h"
 #include "tensor/random.h"
 #include "tests/test.h"
@@ -148,6 +149,31 @@ TEST_CASE("conv2d says what shape it expected") {
   CHECK_THROWS_WITH(conv2d(x, Tensor({2, 8, 3, 3, 48})), ContainsSubstring("has kernels for 2 images"));
   CHECK_THROWS_WITH(conv2d(x, Tensor({8, 3, 3, 48}), Tensor({9})), ContainsSubstring("bias [9] expects [8]"));
   CHECK_THROWS_WITH(conv2d(Tensor({1, 2, 2, 48}), Tensor({8, 3, 3, 48})), ContainsSubstring("does not fit"));
+}
+
+TEST_CASE("a fast convolution is near the exact one, and the same whatever the threads") {
+  if (!has_bf16()) return;  // full precision then, which the other cases look at
+  const Conv2dOptions options{.padding = 1, .activation = Activation::leaky_relu};
+  struct Case {
+    Shape x, w;
+  };
+  for (const Case& c : {Case{{1, 21, 34, 64}, {48, 3, 3, 64}}, Case{{2, 9, 14, 17}, {2, 33, 3, 3, 17}},
+                        Case{{1, 8, 8, 5}, {16, 3, 3, 5}}}) {
+    Rng rng(4);
+    Tensor x = random_tensor(c.x, rng.split(1), DType::f32), w = random_tensor(c.w, rng.split(2), DType::f32);
+    Tensor exact = reference::conv2d(x.to(DType::f64), w.to(DType::f64), {}, options);
+    PreparedConv2d fast_conv(w, options, Precision::fast);
+    Tensor y(exact.shape()), again(exact.shape());
+    int threads = num_threads();
+    fast_conv.run(x, 0, x.dim(1), {}, {}, y, 0);
+    set_num_threads(threads > 1 ? 1 : 3);
+    fast_conv.run(x, 0, x.dim(1), {}, {}, again, 0);
+    set_num_threads(threads);
+    double error = nmse(y, exact);
+    CHECK(error < 2e-4);  // of squares: 1.4e-2 in the relative norm
+    CHECK(error > 1e-7);  // bf16 indeed
+    CHECK(std::memcmp(y.bytes(), again.bytes(), static_cast<size_t>(y.nbytes())) == 0);
+  }
 }
 
 TEST_CASE("a prepared convolution gives the same bits in bands") {
