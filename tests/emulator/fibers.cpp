@@ -41,7 +41,7 @@ struct Fiber {
 
 struct Run {  // of the launch that is under way; outside the frames that a fault jumps over
   std::vector<std::unique_ptr<Fiber>> fibers;
-  std::vector<unsigned> order;
+  std::vector<unsigned> blocks, order;         // in the order in which they run
   std::vector<std::array<Payload, 32>> table;  // of each warp: what its lanes laid down last
   std::mt19937 random;
   const std::function<void()>* body = nullptr;
@@ -208,9 +208,8 @@ void run_block(Order order) {
 }
 
 void run_grid(dim3 grid, dim3 block, Order order) {
-  std::vector<unsigned> blocks;
-  put_in_order(blocks, grid.x * grid.y * grid.z, order);
-  for (unsigned b : blocks) {
+  put_in_order(current.blocks, grid.x * grid.y * grid.z, order);
+  for (unsigned b : current.blocks) {
     for (unsigned i = 0; i < current.threads; ++i) {
       Fiber& f = *current.fibers[i];
       f.at = {{i % block.x, i / block.x % block.y, i / (block.x * block.y)},
