@@ -12,6 +12,10 @@
 
 #include "memory.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace emulator {
 
 Here* here = nullptr;
@@ -37,7 +41,7 @@ struct Fiber {
 
 struct Run {  // of the launch that is under way; outside the frames that a fault jumps over
   std::vector<std::unique_ptr<Fiber>> fibers;
-  std::vector<unsigned> order;
+  std::vector<unsigned> blocks, order;         // in the order in which they run
   std::vector<std::array<Payload, 32>> table;  // of each warp: what its lanes laid down last
   std::mt19937 random;
   const std::function<void()>* body = nullptr;
@@ -47,13 +51,35 @@ struct Run {  // of the launch that is under way; outside the frames that a faul
 };
 Run current;
 
+// AddressSanitizer must know which stack it looks at: leave() before a change, arrive() after it.
+const void* scheduler_stack = nullptr;
+size_t scheduler_size = 0;
+void leave([[maybe_unused]] const void* stack, [[maybe_unused]] size_t size) {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(nullptr, stack, size);
+#endif
+}
+void arrive([[maybe_unused]] bool in_fiber) {
+#ifdef __SANITIZE_ADDRESS__
+  const void* stack = nullptr;
+  size_t size = 0;
+  __sanitizer_finish_switch_fiber(nullptr, &stack, &size);
+  if (in_fiber) scheduler_stack = stack, scheduler_size = size;
+#endif
+}
+
 Fiber& self() { return *reinterpret_cast<Fiber*>(here); }
 
 __attribute__((noinline)) void yield() {
-  if (_setjmp(self().state) == 0) _longjmp(current.scheduler, 1);
+  if (_setjmp(self().state) == 0) {
+    leave(scheduler_stack, scheduler_size);
+    _longjmp(current.scheduler, 1);
+  }
+  arrive(true);
 }
 
 void fiber_main() {
+  arrive(true);
   for (;;) {
     try {
       (*current.body)();
@@ -67,7 +93,8 @@ void fiber_main() {
 
 __attribute__((noinline)) void resume(Fiber& fiber) {
   here = &fiber.at;
-  if (_setjmp(current.scheduler) != 0) return;
+  if (_setjmp(current.scheduler) != 0) return arrive(false);
+  leave(fiber.stack, kStack);
   if (fiber.started) _longjmp(fiber.state, 1);
   fiber.started = true;
   getcontext(&fiber.context);
@@ -181,9 +208,8 @@ void run_block(Order order) {
 }
 
 void run_grid(dim3 grid, dim3 block, Order order) {
-  std::vector<unsigned> blocks;
-  put_in_order(blocks, grid.x * grid.y * grid.z, order);
-  for (unsigned b : blocks) {
+  put_in_order(current.blocks, grid.x * grid.y * grid.z, order);
+  for (unsigned b : current.blocks) {
     for (unsigned i = 0; i < current.threads; ++i) {
       Fiber& f = *current.fibers[i];
       f.at = {{i % block.x, i / block.x % block.y, i / (block.x * block.y)},
@@ -212,6 +238,8 @@ void run_once(dim3 grid, dim3 block, Order order) {
         current.error = std::current_exception();
       }
     } else {
+      leave(scheduler_stack, scheduler_size);
+      arrive(false);
       current.error = std::make_exception_ptr(Fault(fault_text()));
     }
     set_in_launch(false);

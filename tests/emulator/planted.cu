@@ -61,7 +61,8 @@ void read_unwritten_shared(float* y) { launch(read_unwritten_shared_kernel, 2, 3
 
 __global__ void shared_out_of_bounds_kernel(float* y, int at) {
   DGP_SHARED(float, tile, [32]);
-  tile[threadIdx.x == 5 ? at : static_cast<int>(threadIdx.x)] = 1;
+  float* values = tile;  // so that the compiler's own check of bounds does not come first
+  values[threadIdx.x == 5 ? at : static_cast<int>(threadIdx.x)] = 1;
   __syncthreads();
   y[threadIdx.x] = tile[threadIdx.x];
 }
