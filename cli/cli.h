@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/error.h"
+#include "tensor/tensor.h"
 
 namespace dgp {
 
@@ -37,7 +38,8 @@ struct DeviceOptions {
   int threads = 0;  // 0: one a core
 };
 void add_device_options(CLI::App& command, DeviceOptions& options);
-void apply(const DeviceOptions& options);  // throws Error where what is asked cannot be done here
+Device apply_with_cuda(const DeviceOptions& options);  // of commands that run on a GPU as well: which device
+void apply(const DeviceOptions& options);              // throws Error where what is asked cannot be done here
 
 // Ctrl-C and SIGTERM. The first sets the flag, so that work ends at the next safe point; the second ends the
 // program at once.

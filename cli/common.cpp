@@ -49,18 +49,22 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "where to compute")
+  command.add_option("--device", options.device, "where to compute; auto: the CPU; cuda: upscale alone")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--threads", options.threads, "threads; 0: one a core")->check(CLI::Range(0, 1024));
 }
 
 void apply(const DeviceOptions& options) {
-  if (options.device == "cuda") {
-    check(cuda::built(), "--device cuda: this build of dgp has no CUDA support; use cpu or auto");
-    cuda::require();
-    fail(ErrorCode::invalid, "--device cuda: this command computes on the CPU alone; use cpu or auto");
-  }
+  check(options.device != "cuda", "--device cuda: this command computes on the CPU alone; use cpu or auto");
   if (options.threads > 0) set_num_threads(options.threads);
+}
+
+Device apply_with_cuda(const DeviceOptions& options) {
+  if (options.threads > 0) set_num_threads(options.threads);
+  if (options.device != "cuda") return Device::cpu;
+  check(cuda::built(), "--device cuda: this build of dgp has no CUDA support; use cpu or auto");
+  cuda::require();
+  return Device::cuda;
 }
 
 void install_signal_handlers() {

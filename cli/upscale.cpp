@@ -116,8 +116,9 @@ int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
 }
 
 void run_upscale(const UpscaleOptions& options) {
-  apply(options.device);
-  UpscalerOptions settings{.tile_rows = tile_rows(options.tile)};
+  UpscalerOptions settings{.tile_rows = tile_rows(options.tile), .device = apply_with_cuda(options.device)};
+  check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
+        ": --device cuda computes an image as a whole; leave --tile out");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
   Progress progress(options.quiet, static_cast<int64_t>(jobs.size()));
   settings.progress = [&](double fraction) {

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "image/alpha.h"
 #include "image/resize.h"
+#include "infer/gpu.h"
 #include "infer/plan.h"
 #include "tensor/parallel.h"
 
@@ -63,9 +65,17 @@ Tensor to_channels(const Tensor& rgb, const Tensor& alpha, int64_t channels) {
 struct Upscaler::Impl {
   Plan plan;
   UpscalerOptions options;
+  std::optional<DGPNet> on_gpu;  // fused, its parameters in device memory
 
   // One image of `count`; lr [1,H,W,3].
   void run(const Tensor& lr, int64_t index, int64_t count, const RowSink& sink) const {
+    if (on_gpu) {
+      Tensor hr = upscale_on_gpu(*on_gpu, lr);
+      sink(hr, 0);
+      double share = static_cast<double>(index + 1) / static_cast<double>(count);
+      if (options.progress && !options.progress(share)) throw Cancelled();
+      return;
+    }
     Tiling tiling = plan.choose_tiling(lr.dim(1), lr.dim(2), options.tile_rows);
     double all = plan.work(lr.dim(1), lr.dim(2), tiling), done = 0;
     plan.run(
@@ -80,8 +90,15 @@ struct Upscaler::Impl {
   }
 };
 
-Upscaler::Upscaler(const DGPNet& net, UpscalerOptions options)
-    : impl_(std::make_shared<Impl>(Impl{Plan(net), std::move(options)})) {}
+Upscaler::Upscaler(const DGPNet& net, UpscalerOptions options) {
+  auto impl = std::make_shared<Impl>(Impl{Plan(net), std::move(options), {}});
+  if (impl->options.device == Device::cuda) {
+    check(impl->options.tile_rows <= 0, "upscale: the GPU computes an image as a whole, not in tiles of ",
+          impl->options.tile_rows, " rows");
+    impl->on_gpu = net_on_gpu(net);
+  }
+  impl_ = std::move(impl);
+}
 
 int64_t Upscaler::scale() const { return impl_->plan.config().scale; }
 

@@ -26,6 +26,8 @@ struct UpscalerOptions {
   std::function<bool(double fraction)> progress = {};
   // Called after every step with what it cost; without it nothing is timed.
   LayerObserver observe = {};
+  // cuda: the whole image at once on the GPU, tile_rows <= 0; progress is called for each finished image.
+  Device device = Device::cpu;
 };
 
 struct Cancelled : std::runtime_error {
@@ -34,7 +36,7 @@ struct Cancelled : std::runtime_error {
 
 class Upscaler {
  public:
-  // Throws Error(numeric) when a weight is not finite.
+  // Throws Error(numeric) when a weight is not finite, Error(limit) when the device cannot be used.
   explicit Upscaler(const DGPNet& net, UpscalerOptions options = {});
 
   // f32 [N,H,W,3] in [0,1] -> [N,H*scale,W*scale,3], not clamped. Throws Error(numeric) when a result is not

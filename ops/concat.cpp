@@ -13,14 +13,15 @@ Var concat(const std::vector<Var>& parts, int axis) {
   std::vector<int64_t> sizes;
   total = 0;
   for (const Var& part : parts) {
-    bool same = part.value().rank() == rank && part.dtype() == parts[0].dtype();
+    bool same = part.value().rank() == rank && part.dtype() == parts[0].dtype() &&
+                part.value().device() == parts[0].value().device();
     for (int i = 0; same && i < rank; ++i) same = i == a || part.dim(i) == parts[0].dim(i);
     check(same, "concat: ", to_string(part.dtype()), to_string(part.shape()), " does not fit beside ",
           to_string(parts[0].dtype()), to_string(parts[0].shape()), " along axis ", axis);
     sizes.push_back(part.dim(a));
     total += sizes.back();
   }
-  Tensor y(shape, parts[0].dtype());
+  Tensor y(shape, parts[0].dtype(), parts[0].value().device());
   int64_t at = 0;
   for (const Var& part : parts) {
     cpu::copy_range(part.value(), 0, y, at, a, part.dim(a));

@@ -76,8 +76,13 @@ static float slope_of(const Conv2dOptions& options) {
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
                       const Tensor& residual) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
-  if (!fast(x)) return reference::conv2d(x, w, b, options, residual);
   g.b_per_image = b.defined() && b.rank() == 2;
+  if (x.device() == Device::cuda) {
+    Tensor y({g.n, g.oh, g.ow, g.o}, x.dtype(), Device::cuda);
+    cuda::conv2d_rows(g, slope_of(options), x, w, b, residual, y);
+    return y;
+  }
+  if (!fast(x)) return reference::conv2d(x, w, b, options, residual);
   Tensor y({g.n, g.oh, g.ow, g.o});
   run_forward(g, pack_weights(g, w, false), slope_of(options), x.data<float>(),
               b.defined() ? b.data<float>() : nullptr, residual.defined() ? residual.data<float>() : nullptr,

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -51,6 +52,13 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
                               const Conv2dOptions& options);
 
 }  // namespace cpu
+
+namespace cuda {
+// y = activation(conv(x, w) + b) + residual for the rows that g names; slope: of z below zero, 1 for no
+// activation.
+DGP_CUDA_FUNCTION void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w,
+                                   const Tensor& b, const Tensor& residual, const Tensor& y);
+}  // namespace cuda
 
 // Inference: weights made ready once, run on bands of rows. Stride 1 and "same" padding only. The bits of a
 // result do not depend on how an image is cut into bands.

@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include "ops/reduce.h"
+#include "tensor/cuda_gemm.h"
 #include "tensor/gemm.h"
 
 namespace dgp {
@@ -17,15 +18,19 @@ Var linear(const Var& x, const Var& w, const Var& b) {
         "], weight ", to_string(w.shape()));
   Shape shape = x.shape();
   shape.back() = o;
-  Tensor y(shape, x.dtype());
-  dispatch_float(x.dtype(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    T* out = y.data<T>();
-    for (int64_t i = 0; b.defined() && i < rows; ++i)
-      for (int64_t j = 0; j < o; ++j) out[i * o + j] = b.value().data<T>()[j];
-    gemm<T>(false, true, rows, o, in, T(1), x.value().data<T>(), in, w.value().data<T>(), in, T(b.defined()),
-            out, o);
-  });
+  Tensor y(shape, x.dtype(), x.value().device());
+  if (y.device() == Device::cuda)
+    cuda::gemm(false, true, rows, o, in, x.value().device_data<float>(), w.value().device_data<float>(),
+               b.defined() ? b.value().device_data<float>() : nullptr, y.device_data<float>());
+  else
+    dispatch_float(x.dtype(), "linear", [&](auto zero) {
+      using T = decltype(zero);
+      T* out = y.data<T>();
+      for (int64_t i = 0; b.defined() && i < rows; ++i)
+        for (int64_t j = 0; j < o; ++j) out[i * o + j] = b.value().data<T>()[j];
+      gemm<T>(false, true, rows, o, in, T(1), x.value().data<T>(), in, w.value().data<T>(), in,
+              T(b.defined()), out, o);
+    });
   return record(
       y, {x, w, b}, [x = x.value(), w = w.value(), rows, o, in](const Tensor& dy, const Wanted& wanted) {
         std::vector<Tensor> grads(3);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tensor/cuda_gemm.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
@@ -49,6 +50,13 @@ void batched(const Sizes& s, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
     for (int64_t i = 0; i < s.batch; ++i) product(i, T(0));
 }
 
+void on_gpu(const Sizes& s, bool ta, bool tb, const Tensor& a, const Tensor& b, const Tensor& y) {
+  for (int64_t i = 0; i < s.batch; ++i)
+    cuda::gemm(ta, tb, s.m, s.n, s.k, a.device_data<float>() + (s.a_batched ? i * s.m * s.k : 0),
+               b.device_data<float>() + (s.b_batched ? i * s.k * s.n : 0), nullptr,
+               y.device_data<float>() + i * s.m * s.n);
+}
+
 }  // namespace
 
 Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
@@ -56,12 +64,15 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
         to_string(b.dtype()), to_string(b.shape()), " differ in type");
   Sizes s = sizes_of(a.shape(), b.shape(), options);
   bool ta = options.transpose_a, tb = options.transpose_b, y_batched = s.a_batched || s.b_batched;
-  Tensor y(y_batched ? Shape{s.batch, s.m, s.n} : Shape{s.m, s.n}, a.dtype());
-  dispatch_float(a.dtype(), "matmul", [&](auto zero) {
-    using T = decltype(zero);
-    batched<T>(s, ta, tb, s.m, s.n, s.k, a.value().data<T>(), s.a_batched, b.value().data<T>(), s.b_batched,
-               y.data<T>(), y_batched);
-  });
+  Tensor y(y_batched ? Shape{s.batch, s.m, s.n} : Shape{s.m, s.n}, a.dtype(), a.value().device());
+  if (y.device() == Device::cuda)
+    on_gpu(s, ta, tb, a.value(), b.value(), y);
+  else
+    dispatch_float(a.dtype(), "matmul", [&](auto zero) {
+      using T = decltype(zero);
+      batched<T>(s, ta, tb, s.m, s.n, s.k, a.value().data<T>(), s.a_batched, b.value().data<T>(), s.b_batched,
+                 y.data<T>(), y_batched);
+    });
   return record(
       y, {a, b},
       [a = a.value(), b = b.value(), s, ta, tb, y_batched](const Tensor& dy, const Wanted& wanted) {

@@ -41,7 +41,8 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   check_rank("pixel_shuffle", "input", x, 4);
   check(r >= 1 && x.dim(3) % (r * r) == 0, "pixel_shuffle: factor ", r, " expects a multiple of ", r * r,
         " channels, input ", to_string(x.shape()), " has ", x.dim(3));
-  Tensor y({x.dim(0), x.dim(1) * r, x.dim(2) * r, x.dim(3) / (r * r)}, x.dtype());
+  Tensor y({x.dim(0), x.dim(1) * r, x.dim(2) * r, x.dim(3) / (r * r)}, x.dtype(), x.device());
+  if (x.device() == Device::cuda) return cuda::pixel_shuffle(x, r, y), y;
   dispatch_float(x.dtype(), "pixel_shuffle", [&](auto zero) {
     using T = decltype(zero);
     shuffle(x.data<T>(), y.data<T>(), x.shape(), r, false);
@@ -53,7 +54,8 @@ Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
   check_rank("pixel_unshuffle", "input", x, 4);
   check(r >= 1 && x.dim(1) % r == 0 && x.dim(2) % r == 0, "pixel_unshuffle: factor ", r,
         " does not divide the height and width of input ", to_string(x.shape()));
-  Tensor y({x.dim(0), x.dim(1) / r, x.dim(2) / r, x.dim(3) * r * r}, x.dtype());
+  Tensor y({x.dim(0), x.dim(1) / r, x.dim(2) / r, x.dim(3) * r * r}, x.dtype(), x.device());
+  if (x.device() == Device::cuda) return cuda::pixel_unshuffle(x, r, y), y;
   dispatch_float(x.dtype(), "pixel_unshuffle", [&](auto zero) {
     using T = decltype(zero);
     shuffle(y.data<T>(), x.data<T>(), y.shape(), r, true);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -14,5 +15,10 @@ namespace cpu {
 Tensor pixel_shuffle(const Tensor& x, int64_t r);
 Tensor pixel_unshuffle(const Tensor& x, int64_t r);
 }  // namespace cpu
+
+namespace cuda {
+DGP_CUDA_FUNCTION void pixel_shuffle(const Tensor& x, int64_t r, const Tensor& y);
+DGP_CUDA_FUNCTION void pixel_unshuffle(const Tensor& x, int64_t r, const Tensor& y);
+}  // namespace cuda
 
 }  // namespace dgp

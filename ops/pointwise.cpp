@@ -1,6 +1,7 @@
 #include "ops/pointwise.h"
 
 #include "ops/broadcast.h"
+#include "ops/pointwise_cuda.h"
 #include "ops/reduce.h"
 #include "tensor/parallel.h"
 
@@ -20,10 +21,12 @@ Tensor map(const Tensor& like, const F& f) {
 
 template <class Function>
 Var unary(const char* name, const Var& x, Function fn) {
-  Tensor y = dispatch_float(x.dtype(), name, [&](auto zero) {
+  auto on_cpu = [&](auto zero) {
     using T = decltype(zero);
     return map<T>(x.value(), [fn, p = x.value().data<T>()](int64_t i) { return fn.f(p[i]); });
-  });
+  };
+  bool gpu = x.value().device() == Device::cuda;
+  Tensor y = gpu ? cuda::unary(x.value(), fn) : dispatch_float(x.dtype(), name, on_cpu);
   Tensor saved = Function::kFromResult ? y : x.value();
   return record(y, {x}, [saved, fn, name](const Tensor& dy, const Wanted&) {
     return dispatch_float(dy.dtype(), name, [&](auto zero) {
@@ -64,10 +67,12 @@ Var binary(const char* name, const Var& a, const Var& b, Function fn) {
   check(a.dtype() == b.dtype(), name, ": ", to_string(a.dtype()), to_string(a.shape()), " and ",
         to_string(b.dtype()), to_string(b.shape()), " differ in type");
   Shape shape = broadcast_shape(name, a.shape(), b.shape());
-  Tensor y = dispatch_float(a.dtype(), name, [&](auto zero) {
+  auto on_cpu = [&](auto zero) {
     using T = decltype(zero);
     return broadcast_map<T>(shape, a.value(), b.value(), [fn](T p, T q, int64_t) { return fn.f(p, q); });
-  });
+  };
+  Tensor y = a.value().device() == Device::cuda ? cuda::binary(shape, a.value(), b.value(), fn)
+                                                : dispatch_float(a.dtype(), name, on_cpu);
   return record(y, {a, b}, [a = a.value(), b = b.value(), fn, name](const Tensor& dy, const Wanted& wanted) {
     std::vector<Tensor> grads(2);
     dispatch_float(dy.dtype(), name, [&](auto zero) {

@@ -117,7 +117,8 @@ Tensor separable(const Tensor& x, const AxisMap& rows, const AxisMap& columns) {
   check_rank("separable", "input", x, 4);
   check(x.dim(1) == rows.in && x.dim(2) == columns.in, "separable: maps of ", rows.in, " rows and ",
         columns.in, " columns, input ", to_string(x.shape()));
-  Tensor y({x.dim(0), rows.out(), columns.out(), x.dim(3)}, x.dtype());
+  Tensor y({x.dim(0), rows.out(), columns.out(), x.dim(3)}, x.dtype(), x.device());
+  if (x.device() == Device::cuda) return cuda::separable(x, rows, columns, y), y;
   dispatch_float(x.dtype(), "separable", [&](auto zero) {
     using T = decltype(zero);
     separable_kernel<T>(x, Map<T>(rows), Map<T>(columns), y);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -26,6 +27,11 @@ Var separable(const Var& x, const AxisMap& rows, const AxisMap& columns);
 
 namespace cpu {
 Tensor separable(const Tensor& x, const AxisMap& rows, const AxisMap& columns);
+}
+
+namespace cuda {
+DGP_CUDA_FUNCTION void separable(const Tensor& x, const AxisMap& rows, const AxisMap& columns,
+                                 const Tensor& y);
 }
 
 }  // namespace dgp

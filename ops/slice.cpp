@@ -11,6 +11,8 @@ namespace cpu {
 
 void copy_range(const Tensor& source, int64_t source_at, const Tensor& target, int64_t target_at, int axis,
                 int64_t count) {
+  if (source.device() == Device::cuda)
+    return cuda::copy_range(source, source_at, target, target_at, axis, count);
   int64_t outer = 1, inner = element_size(source.dtype());
   for (int i = 0; i < axis; ++i) outer *= source.dim(i);
   for (int i = axis + 1; i < source.rank(); ++i) inner *= source.dim(i);
@@ -33,7 +35,7 @@ Var slice(const Var& x, int axis, int64_t begin, int64_t end) {
         to_string(x.shape()));
   Shape shape = x.shape();
   shape[static_cast<size_t>(a)] = end - begin;
-  Tensor y(shape, x.dtype());
+  Tensor y(shape, x.dtype(), x.value().device());
   cpu::copy_range(x.value(), begin, y, 0, a, end - begin);
   return record(y, {x}, [from = x.shape(), a, begin](const Tensor& dy, const Wanted&) {
     Tensor dx = Tensor::zeros(from, dy.dtype());

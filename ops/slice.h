@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -16,5 +17,10 @@ void copy_range(const Tensor& source, int64_t source_at, const Tensor& target, i
                 int64_t count);
 
 }  // namespace cpu
+
+namespace cuda {
+DGP_CUDA_FUNCTION void copy_range(const Tensor& source, int64_t source_at, const Tensor& target,
+                                  int64_t target_at, int axis, int64_t count);  // f32 and f64
+}
 
 }  // namespace dgp

@@ -98,26 +98,29 @@ Var window_means(const Var& x, int64_t k) {
   check(k >= 1 && k % 2 == 1, "window_means: expects k odd, got ", k);
   int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
   check(height >= 1 && width >= 1, "window_means: image ", to_string(x.shape()), " is empty");
-  Tensor means({n, k, k, channels}, x.dtype());
-  dispatch_float(x.dtype(), "window_means", [&](auto zero) {
-    using T = decltype(zero);
-    const T* p = x.value().data<T>();
-    Tensor rows({n * height, line}, DType::f64);
-    int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
-    parallel_for(n * height, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        cpu::row_window_sums(p + r * width * channels, width, channels, k, rows.data<double>() + r * line);
+  Tensor means({n, k, k, channels}, x.dtype(), x.value().device());
+  if (means.device() == Device::cuda)
+    cuda::window_means(x.value(), k, means);
+  else
+    dispatch_float(x.dtype(), "window_means", [&](auto zero) {
+      using T = decltype(zero);
+      const T* p = x.value().data<T>();
+      Tensor rows({n * height, line}, DType::f64);
+      int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
+      parallel_for(n * height, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r)
+          cpu::row_window_sums(p + r * width * channels, width, channels, k, rows.data<double>() + r * line);
+      });
+      parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+        std::vector<double> sums(static_cast<size_t>(k * line));
+        for (int64_t i = begin; i < end; ++i) {
+          cpu::add_row_sums(rows.data<double>() + i * height * line, height, channels, k, sums.data());
+          T* m = means.data<T>() + i * k * line;
+          for (size_t c = 0; c < sums.size(); ++c)
+            m[c] = static_cast<T>(sums[c] / static_cast<double>(height * width));
+        }
+      });
     });
-    parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-      std::vector<double> sums(static_cast<size_t>(k * line));
-      for (int64_t i = begin; i < end; ++i) {
-        cpu::add_row_sums(rows.data<double>() + i * height * line, height, channels, k, sums.data());
-        T* m = means.data<T>() + i * k * line;
-        for (size_t c = 0; c < sums.size(); ++c)
-          m[c] = static_cast<T>(sums[c] / static_cast<double>(height * width));
-      }
-    });
-  });
 
   return record(means, {x}, [k, shape = x.shape()](const Tensor& dy, const Wanted&) {
     Tensor dx(shape, dy.dtype());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -23,4 +24,8 @@ void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, d
 void add_row_sums(const double* row_sums, int64_t height, int64_t channels, int64_t k, double* sums);
 
 }  // namespace cpu
+
+namespace cuda {
+DGP_CUDA_FUNCTION void window_means(const Tensor& x, int64_t k, const Tensor& means);
+}
 }  // namespace dgp

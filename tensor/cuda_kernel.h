@@ -94,4 +94,13 @@ __device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uin
 }
 #endif
 
+// Kernels that give each element a thread: `blocks_for(n)` blocks of kBlock, i = element(), idle where i >=
+// n.
+constexpr unsigned kBlock = 256;
+inline dim3 blocks_for(int64_t n) {
+  check(n <= int64_t{0x7fffffff} * kBlock, "launch: ", n, " elements are too many for one kernel");
+  return {static_cast<unsigned>((n + kBlock - 1) / kBlock)};
+}
+__device__ inline int64_t element() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
+
 }  // namespace dgp::cuda

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "tensor/allocator.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -53,14 +54,17 @@ int64_t numel(const Shape& shape) {
 
 Tensor::Tensor(Shape shape, DType dtype, Device device)
     : shape_(std::move(shape)), numel_(dgp::numel(shape_)), dtype_(dtype), device_(device) {
-  check(device == Device::cpu, "device cuda: this build of dgp has no CUDA support");
   check(numel_ <= (int64_t{1} << 40), "tensor ", to_string(shape_), " has too many elements");
-  storage_ = allocate(nbytes());
+  if (device == Device::cuda) cuda::require();
+  storage_ = device == Device::cuda ? cuda::allocate(nbytes()) : allocate(nbytes());
 }
 
 Tensor Tensor::zeros(Shape shape, DType dtype, Device device) {
   Tensor t(std::move(shape), dtype, device);
-  std::memset(t.bytes(), 0, static_cast<size_t>(t.nbytes()));
+  if (device == Device::cuda)
+    cuda::zero(t.storage_.get(), t.nbytes());
+  else
+    std::memset(t.bytes(), 0, static_cast<size_t>(t.nbytes()));
   return t;
 }
 
@@ -89,15 +93,18 @@ int64_t Tensor::dim(int axis) const {
   return shape_[static_cast<size_t>(a)];
 }
 
-void Tensor::wrong_type(DType asked) const {
-  fail(ErrorCode::invalid, "tensor ", to_string(shape_), " holds ", to_string(dtype_), ", not ",
-       to_string(asked));
+void Tensor::wrong_access(DType asked) const {
+  if (dtype_ != asked)
+    fail(ErrorCode::invalid, "tensor ", to_string(shape_), " holds ", to_string(dtype_), ", not ",
+         to_string(asked));
+  fail(ErrorCode::invalid, "tensor ", to_string(shape_), " is on device ", to_string(device_),
+       ": this operation does not run there; move it with to()");
 }
 
 template <class T>
 T Tensor::item() const {
   check(numel_ == 1, "item: tensor ", to_string(shape_), " has more than one element");
-  return data<T>()[0];
+  return to(Device::cpu).data<T>()[0];
 }
 template float Tensor::item() const;
 template double Tensor::item() const;
@@ -187,10 +194,20 @@ Tensor Tensor::to(Device device) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   check_same("copy", *this, source);
-  if (numel_ > 0) std::memcpy(bytes(), source.bytes(), static_cast<size_t>(nbytes()));
+  std::byte *to = storage_.get() + offset_, *from = source.storage_.get() + source.offset_;
+  bool to_device = device_ == Device::cuda, from_device = source.device_ == Device::cuda;
+  if (to_device && from_device)
+    cuda::copy(to, from, nbytes());
+  else if (to_device)
+    cuda::to_device(to, from, nbytes());
+  else if (from_device)
+    cuda::to_host(to, from, nbytes());
+  else if (numel_ > 0)
+    std::memcpy(to, from, static_cast<size_t>(nbytes()));
 }
 
 void Tensor::fill(double value) const {
+  if (device_ == Device::cuda) return copy_from(full(shape_, value, dtype_));
   auto set = [&](auto zero) {
     using T = decltype(zero);
     T* p = data<T>();

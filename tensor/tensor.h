@@ -60,14 +60,26 @@ class Tensor {
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }
 
-  // The elements. Constness is shallow, as with a shared pointer. Throws when T is not the element type.
+  // The elements. Constness is shallow, as with a shared pointer. Throws when T is not the element type, or
+  // the tensor is not in the CPU's memory: what has no kernel for a device refuses its tensors here.
   template <class T>
   T* data() const {
-    if (dtype_of<T>() != dtype_) [[unlikely]]
-      wrong_type(dtype_of<T>());
-    return reinterpret_cast<T*>(bytes());
+    if (dtype_of<T>() != dtype_ || device_ != Device::cpu) [[unlikely]]
+      wrong_access(dtype_of<T>());
+    return reinterpret_cast<T*>(storage_.get() + offset_);
   }
-  std::byte* bytes() const { return storage_.get() + offset_; }
+  std::byte* bytes() const {
+    if (device_ != Device::cpu) [[unlikely]]
+      wrong_access(dtype_);
+    return storage_.get() + offset_;
+  }
+  // The same of a tensor on the GPU: an address for kernels.
+  template <class T>
+  T* device_data() const {
+    if (dtype_of<T>() != dtype_ || device_ != Device::cuda) [[unlikely]]
+      wrong_access(dtype_of<T>());
+    return reinterpret_cast<T*>(storage_.get() + offset_);
+  }
   template <class T = float>
   T item() const;  // the value of a one-element tensor
 
@@ -83,7 +95,7 @@ class Tensor {
   bool sole_owner() const { return storage_.use_count() == 1; }
 
  private:
-  [[noreturn]] void wrong_type(DType asked) const;  // apart, so that data() costs one comparison
+  [[noreturn]] void wrong_access(DType asked) const;  // apart, so that data() costs little
 
   Shape shape_;
   int64_t numel_ = 0;

@@ -1,0 +1,62 @@
+// In double and in fixed order, without atomics: first each row's sums for its horizontal shifts, one thread
+// a row, shift and channel; then, for each vertical shift, the rows it covers, by a block each: 32 threads a
+// channel sum every 32nd row, and one adds their parts.
+#include "ops/window_means.h"
+#include "tensor/cuda_kernel.h"
+
+namespace dgp::cuda {
+namespace {
+
+constexpr int kLanes = 32, kChannels = 8;
+
+// Shift j of a line of n covers [begin(j), end(j)): what lies beyond is zero.
+__device__ inline int64_t clamped(int64_t i, int64_t n) { return i < 0 ? 0 : i > n ? n : i; }
+__device__ inline int64_t begin_of(int64_t j, int64_t k, int64_t n) { return clamped(j - k / 2, n); }
+__device__ inline int64_t end_of(int64_t j, int64_t k, int64_t n) { return clamped(n + j - k / 2, n); }
+
+__global__ void row_sums_kernel(const float* x, int64_t width, int64_t channels, int64_t k, double* sums,
+                                int64_t n) {
+  int64_t at = element();
+  if (at >= n) return;
+  int64_t c = at % channels, j = at / channels % k, row = at / (channels * k);
+  const float* line = x + row * width * channels + c;
+  double sum = 0;
+  for (int64_t i = begin_of(j, k, width), end = end_of(j, k, width); i < end; ++i)
+    sum += static_cast<double>(line[i * channels]);
+  sums[at] = sum;
+}
+
+// grid: (groups of kChannels of the k * C sums of a row, k vertical shifts, images)
+__global__ void add_rows_kernel(const double* row_sums, int64_t height, int64_t width, int64_t line,
+                                int64_t k, float* means) {
+  DGP_SHARED(double, parts, [kLanes][kChannels]);
+  int64_t i = blockIdx.y, image = blockIdx.z;
+  int lane = static_cast<int>(threadIdx.x) / kChannels, channel = static_cast<int>(threadIdx.x) % kChannels;
+  int64_t c = int64_t{blockIdx.x} * kChannels + channel;
+  double sum = 0;
+  if (c < line)
+    for (int64_t y = begin_of(i, k, height) + lane, end = end_of(i, k, height); y < end; y += kLanes)
+      sum += row_sums[(image * height + y) * line + c];
+  parts[lane][channel] = sum;
+  __syncthreads();
+  if (lane != 0 || c >= line) return;
+  for (int l = 1; l < kLanes; ++l) sum += parts[l][channel];
+  means[(image * k + i) * line + c] = static_cast<float>(sum / static_cast<double>(height * width));
+}
+
+}  // namespace
+
+void window_means(const Tensor& x, int64_t k, const Tensor& means) {
+  int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
+  if (means.numel() == 0) return;
+  Tensor rows({n * height, line}, DType::f64, Device::cuda);
+  launch(row_sums_kernel, blocks_for(rows.numel()), kBlock, x.device_data<float>(), width, channels, k,
+         rows.device_data<double>(), rows.numel());
+  check(n <= 65535, "window_means: ", n, " images are too many for one kernel");
+  dim3 grid(static_cast<unsigned>((line + kChannels - 1) / kChannels), static_cast<unsigned>(k),
+            static_cast<unsigned>(n));
+  launch(add_rows_kernel, grid, kLanes * kChannels, rows.device_data<double>(), height, width, line, k,
+         means.device_data<float>());
+}
+
+}  // namespace dgp::cuda
