@@ -4,6 +4,7 @@
 #include <queue>
 #include <unordered_set>
 
+#include "autograd/observe.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -11,6 +12,7 @@ namespace dgp {
 struct Node {
   int64_t id = 0;  // order of creation: an op's id is larger than its inputs'
   Shape shape;
+  const char* file = "";  // where the op stands
   Tensor grad;
   BackwardFn backward;                        // empty in a leaf and after it has run
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is needed
@@ -73,12 +75,14 @@ bool recording(const std::vector<Var>& inputs) {
   return false;
 }
 
-Var record(Tensor value, const std::vector<Var>& inputs, BackwardFn backward) {
+Var record(Tensor value, const std::vector<Var>& inputs, BackwardFn backward, const char* file) {
   Var result(std::move(value), recording(inputs));
   if (result.node_) {
+    result.node_->file = file;
     result.node_->backward = std::move(backward);
     for (const Var& input : inputs) result.node_->inputs.push_back(input.node_);
   }
+  observe(file, "forward", result.shape());
   return result;
 }
 
@@ -130,6 +134,7 @@ void backward(const Var& root, const Tensor& seed) {
     std::vector<Tensor> grads = run(dy, wanted);
     dy = {};
     run = nullptr;  // frees what the closure saved
+    observe(node->file, "backward", node->shape);
     check(grads.size() == inputs.size(), "backward: an op returned ", grads.size(), " gradients for ",
           inputs.size(), " inputs");
     for (size_t i = 0; i < inputs.size(); ++i) {
@@ -140,6 +145,7 @@ void backward(const Var& root, const Tensor& seed) {
       grads[i] = {};
       if (seen.insert(inputs[i].get()).second) ready.push(inputs[i]);
     }
+    observe(node->file, "accumulate", node->shape);
   }
 }
 

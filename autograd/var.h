@@ -39,15 +39,17 @@ class Var {
   void set_value(Tensor value);
 
  private:
-  friend Var record(Tensor, const std::vector<Var>&, BackwardFn);
+  friend Var record(Tensor, const std::vector<Var>&, BackwardFn, const char*);
   friend void backward(const Var&, const Tensor&);
   Tensor value_;
   std::shared_ptr<Node> node_;
 };
 
 // The result of an op on `inputs`. Without an input that needs a gradient, or under NoGrad, the closure is
-// dropped at once and the result is a constant.
-Var record(Tensor value, const std::vector<Var>& inputs, BackwardFn backward);
+// dropped at once and the result is a constant. `file`: the caller's, which names the op to an observer
+// (autograd/observe.h).
+Var record(Tensor value, const std::vector<Var>& inputs, BackwardFn backward,
+           const char* file = __builtin_FILE());
 
 // True when record() would keep a closure: ops skip saving for backward otherwise.
 bool recording(const std::vector<Var>& inputs);

@@ -1,16 +1,20 @@
 // dgp bench step: one training step of DGPNet in its training form: forward, L1 loss, backward, Adam; data
 // are random pixels, or .npy arrays so that another framework can be given the same. The loss of every step
 // is printed beside its time: two implementations that start from the same file and agree in the losses of
-// several steps agree in forward, gradients and optimiser.
+// several steps agree in forward, gradients and optimiser. --ops says where the time goes, and how near the
+// step comes to its convolutions alone: GFLOP/s as dgp bench conv counts them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "autograd/observe.h"
 #include "bench/bench.h"
+#include "bench/peak.h"
 #include "cli/cli.h"
 #include "ops/loss.h"
 #include "tensor/isa.h"
@@ -25,7 +29,7 @@ struct StepBenchOptions {
   std::string model = "base", input, target;
   int64_t batch = 8, patch = 64, scale = 4, unshuffle = 1, warmup = 2, runs = 7;
   double rate = 3e-4;
-  bool json = false;
+  bool json = false, ops = false;
   DeviceOptions device;
 };
 
@@ -51,29 +55,101 @@ struct Step {
   double ms, loss;
 };
 
-std::vector<Step> measure(const StepBenchOptions& options) {
+// Wall time by operation and part, convolutions by shape too. Adds up what passes between two calls.
+class OpTimes {
+ public:
+  void start() { last_ = Clock::now(); }
+  void operator()(std::string_view op, std::string_view part, const Shape& shape) {
+    std::string name = std::string(op) + " " + std::string(part);
+    if (op == "conv2d") name += " " + to_string(shape);
+    Clock::time_point now = Clock::now();
+    Entry& entry = entries_[name];
+    entry.ms += std::chrono::duration<double, std::milli>(now - last_).count();
+    ++entry.count;
+    last_ = Clock::now();  // the lookup is nobody's time
+  }
+  struct Entry {
+    double ms = 0;
+    int64_t count = 0;
+  };
+  // Of one of `steps` steps, those that take longest first.
+  std::vector<std::pair<std::string, Entry>> sorted(int64_t steps) const {
+    std::vector<std::pair<std::string, Entry>> all(entries_.begin(), entries_.end());
+    for (auto& [name, entry] : all) entry.ms /= static_cast<double>(steps), entry.count /= steps;
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
+    return all;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_;
+  std::map<std::string, Entry> entries_;
+};
+
+struct Measured {
+  std::vector<Step> steps;
+  std::vector<std::pair<std::string, OpTimes::Entry>> ops;
+  double gflop = 0;  // of a step's convolutions, computed directly, forward and backward
+};
+
+Step one_step(DGPNet& net, Adam& adam, const Var& lr, const Var& hr, double rate) {
+  auto start = std::chrono::steady_clock::now();
+  Var loss = l1_loss(net(lr), hr);
+  double value = loss.value().data<float>()[0];
+  backward(loss);
+  adam.step(rate);
+  adam.clear_gradients();
+  observe("train/optimizer.cpp", "step", {});
+  std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+  return {time.count(), value};
+}
+
+Measured measure(const StepBenchOptions& options) {
   DGPNet net = bench_network(options.model, options.scale, options.unshuffle);
   int64_t n = options.batch, p = options.patch, s = p * net.config.scale;
   Var lr(pixels(options.input, {n, p, p, 3}, 1)), hr(pixels(options.target, {n, s, s, 3}, 2));
   Adam adam(parameters(net), {.beta1 = 0.9, .beta2 = 0.99});
-  std::vector<Step> steps;
-  for (int64_t i = 0; i < options.warmup + options.runs && !stop_flag(); ++i) {
-    auto start = std::chrono::steady_clock::now();
-    Var loss = l1_loss(net(lr), hr);
-    double value = loss.value().data<float>()[0];
-    backward(loss);
-    adam.step(options.rate);
-    adam.clear_gradients();
-    std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-    steps.push_back({time.count(), value});
-  }
+  Measured all;
+  all.gflop = 6e-9 * static_cast<double>(n * multiply_adds(net.config, Form::folded, p, p));
+  for (int64_t i = 0; i < options.warmup && !stop_flag(); ++i)
+    all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
+  OpTimes times;
+  auto run = [&] {
+    times.start();
+    all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
+  };
+  std::unique_ptr<Observing> observing;
+  if (options.ops)
+    observing = std::make_unique<Observing>([&](auto op, auto part, auto& shape) { times(op, part, shape); });
+  for (int64_t i = 0; i < options.runs && !stop_flag(); ++i) run();
   if (stop_flag()) throw Exit{stop_exit_code()};
-  return steps;
+  all.ops = times.sorted(options.runs);
+  return all;
+}
+
+void print_ops(const Measured& measured, double ms) {
+  double total = 0, conv = 0;
+  for (const auto& [name, entry] : measured.ops) {
+    total += entry.ms;
+    if (name.starts_with("conv2d") && !name.starts_with("conv2d accumulate")) conv += entry.ms;
+  }
+  std::printf("%-44s %6s %9s %7s\n", "operation", "times", "ms", "share");
+  for (const auto& [name, entry] : measured.ops)
+    std::printf("%-44s %6lld %9.3f %6.1f%%\n", name.c_str(), static_cast<long long>(entry.count), entry.ms,
+                100 * entry.ms / total);
+  double peak = peak_gflops();
+  auto line = [&](const char* what, double time) {
+    std::printf("%-28s %9.2f ms %9.1f GFLOP/s, %.2f of the FMA peak\n", what, time,
+                measured.gflop * 1e3 / time, measured.gflop * 1e3 / time / peak);
+  };
+  line("step", ms);
+  line("of it convolutions", conv);
 }
 
 void run_bench(const StepBenchOptions& options) {
   apply(options.device);
-  std::vector<Step> steps = measure(options);
+  Measured measured = measure(options);
+  const std::vector<Step>& steps = measured.steps;
   std::vector<double> times, losses;
   for (const Step& step : steps) losses.push_back(step.loss);
   for (size_t i = static_cast<size_t>(options.warmup); i < steps.size(); ++i) times.push_back(steps[i].ms);
@@ -89,6 +165,8 @@ void run_bench(const StepBenchOptions& options) {
                                {"median_ms", median},
                                {"ms", times},
                                {"losses", losses}};
+    for (const auto& [name, entry] : measured.ops)
+      all["ops"].push_back({{"name", name}, {"times", entry.count}, {"ms", entry.ms}});
     std::cout << all.dump(2) << "\n";
     return;
   }
@@ -97,6 +175,7 @@ void run_bench(const StepBenchOptions& options) {
       options.model.c_str(), static_cast<long long>(options.batch), static_cast<long long>(options.patch),
       static_cast<long long>(options.patch), num_threads(), to_string(current_isa()), median, sorted.front(),
       sorted.back(), losses.front(), losses.back());
+  if (options.ops) print_ops(measured, median);
 }
 
 }  // namespace
@@ -116,6 +195,7 @@ void add_bench_step(CLI::App& bench) {
   command->add_option("--rate", options->rate, "Adam's learning rate")->check(CLI::Range(0.0, 1.0));
   command->add_option("--warmup", options->warmup, "steps before timing")->check(CLI::Range(0, 1000));
   command->add_option("--runs", options->runs, "the median of so many")->check(CLI::Range(1, 1000));
+  command->add_flag("--ops", options->ops, "the time of each operation, forward and backward");
   command->add_flag("--json", options->json, "print JSON");
   add_device_options(*command, options->device);
   command->callback([options] { run_bench(*options); });

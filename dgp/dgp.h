@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/gradcheck.h"
+#include "autograd/observe.h"
 #include "autograd/var.h"
 #include "image/image.h"
 #include "image/metrics.h"

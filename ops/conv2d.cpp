@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/observe.h"
 #include "ops/conv2d_cpu.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/parallel.h"
@@ -166,8 +167,11 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
                   if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
                   if (wanted[2]) grads[2] = Tensor(bias, dy.dtype());
                   Tensor dz = through_activation(dy, a, options, grads[2]);
+                  observe(__FILE__, "dz, db", dy.shape());
                   if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);
+                  observe(__FILE__, "dx", dy.shape());
                   if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
+                  observe(__FILE__, "dw", dy.shape());
                   return grads;
                 });
 }
