@@ -77,24 +77,21 @@ std::string to_json(const DGPNetConfig& c) {
   return json.dump();
 }
 
-SafeTensors state_dict(DGPNet& net) {
-  SafeTensors state;
-  state.metadata = {{"format", "pt"},
-                    {"architecture", "dgpnet"},
-                    {"fused", net.deploy ? "true" : "false"},
-                    {"config", to_json(net.config)}};
-  net.visit([&](const std::string& name, Var& v) {
-    Tensor t = v.requires_grad() ? v.value().to(DType::f32) : v.value();
-    state.tensors.emplace_back(name, to_file_layout(t));
+std::vector<std::pair<std::string, Tensor>> named_tensors(const Visit& visit) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  visit([&](const std::string& name, Var& v) {
+    const bool whole = v.dtype() == DType::i64;
+    tensors.emplace_back(name, whole ? v.value() : to_file_layout(v.value().to(DType::f32)));
   });
-  return state;
+  return tensors;
 }
 
-void load_state_dict(DGPNet& net, const SafeTensors& state, const std::string& source) {
+void load_named_tensors(const Visit& visit, const SafeTensors& state, const std::string& source,
+                        const std::string& what, int64_t end) {
   std::map<std::string, Tensor> given(state.tensors.begin(), state.tensors.end());
   std::string problems;
   std::vector<std::pair<Var*, Tensor>> values;
-  net.visit([&](const std::string& name, Var& v) {
+  visit([&](const std::string& name, Var& v) {
     auto at = given.find(name);
     if (at == given.end()) {
       problems += "\n  missing " + name;
@@ -102,26 +99,40 @@ void load_state_dict(DGPNet& net, const SafeTensors& state, const std::string& s
     }
     Tensor t = at->second;
     given.erase(at);
-    Shape expected = v.value().rank() == 4 ? to_file_layout(v.value()).shape() : v.shape();
-    bool is_float = t.dtype() == DType::f32 || t.dtype() == DType::f64;
-    if (t.shape() != expected || (v.requires_grad() ? !is_float : t.dtype() != DType::i64)) {
+    const bool whole = v.dtype() == DType::i64, is_float = t.dtype() == DType::f32 || t.dtype() == DType::f64;
+    Shape expected = !whole && v.value().rank() == 4 ? to_file_layout(v.value()).shape() : v.shape();
+    if (t.shape() != expected || (whole ? t.dtype() != DType::i64 : !is_float)) {
       problems += "\n  " + name + " is " + to_string(t.dtype()) + to_string(t.shape()) + ", expected " +
                   to_string(v.dtype()) + to_string(expected);
       return;
     }
-    if (!is_float && !within(t, net.config.kernel * net.config.kernel))
-      problems += "\n  " + name + " holds taps outside the kernel";
+    if (whole && !within(t, end)) problems += "\n  " + name + " holds taps outside the kernel";
     values.emplace_back(&v, is_float ? from_file_layout(t).to(v.dtype()) : t);
     if (!finite(values.back().second)) problems += "\n  " + name + " holds values that are not finite";
   });
   for (const auto& [name, t] : given) problems += "\n  unexpected " + name + " " + to_string(t.shape());
-  if (!problems.empty())
-    fail(ErrorCode::bad_file, source, ": does not fit a ", net.deploy ? "fused" : "training-form", " DGPNet ",
-         to_json(net.config), ":", problems);
+  if (!problems.empty()) fail(ErrorCode::bad_file, source, ": does not fit ", what, ":", problems);
   for (auto& [v, t] : values) {  // in place: optimisers and averages hold these tensors
     v->value().copy_from(t);
     if (v->requires_grad()) v->set_grad({});
   }
+}
+
+SafeTensors state_dict(DGPNet& net) {
+  SafeTensors state;
+  state.metadata = {{"format", "pt"},
+                    {"architecture", "dgpnet"},
+                    {"fused", net.deploy ? "true" : "false"},
+                    {"config", to_json(net.config)}};
+  state.tensors = named_tensors([&](const Visitor& visitor) { net.visit(visitor); });
+  return state;
+}
+
+void load_state_dict(DGPNet& net, const SafeTensors& state, const std::string& source) {
+  load_named_tensors(
+      [&](const Visitor& visitor) { net.visit(visitor); }, state, source,
+      std::string(net.deploy ? "a fused" : "a training-form") + " DGPNet " + to_json(net.config),
+      net.config.kernel * net.config.kernel);
 }
 
 void save_model(const std::string& path, DGPNet& net) { write_safetensors(path, state_dict(net)); }

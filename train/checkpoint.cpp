@@ -7,22 +7,13 @@
 #include <map>
 #include <sstream>
 
-#include "models/state.h"
 #include "tensor/file.h"
 
 namespace dgp {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kFormat = "dgp checkpoint 1";
-
-std::vector<std::string> parameter_names(DGPNet& net) {
-  std::vector<std::string> names;
-  net.visit([&](const std::string& name, Var& value) {
-    if (value.requires_grad()) names.push_back(name);
-  });
-  return names;
-}
+constexpr const char* kFormat = "dgp checkpoint 2";
 
 // Over names, types, shapes, bytes and metadata, in the order of names.
 std::string checksum(const SafeTensors& file) {
@@ -53,7 +44,6 @@ std::string exact(const std::vector<double>& values) {
 
 std::map<std::string, std::string> describe(const Counters& c) {
   return {{"iteration", std::to_string(c.iteration)},
-          {"adam_steps", std::to_string(c.adam_steps)},
           {"skipped", std::to_string(c.skipped)},
           {"skipped_in_row", std::to_string(c.skipped_in_row)},
           {"validation_due", std::to_string(c.validation_due)},
@@ -63,7 +53,15 @@ std::map<std::string, std::string> describe(const Counters& c) {
           {"window_parts", exact(c.window_parts)},
           {"window_steps", std::to_string(c.window_steps)},
           {"seconds", exact(c.seconds)},
-          {"config", std::to_string(c.config)}};
+          {"config", std::to_string(c.config)},
+          {"configuration", c.configuration}};
+}
+
+std::vector<double> read_numbers(const std::string& text) {
+  std::vector<double> numbers;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) numbers.push_back(std::strtod(word.c_str(), nullptr));
+  return numbers;
 }
 
 Counters read_counters(const SafeTensors& file, const std::string& path) {
@@ -75,14 +73,11 @@ Counters read_counters(const SafeTensors& file, const std::string& path) {
   auto whole = [&](const char* key) { return static_cast<int64_t>(std::strtoll(text(key), nullptr, 10)); };
   auto real = [&](const char* key) { return std::strtod(text(key), nullptr); };
   Counters c;
-  c.iteration = whole("iteration"), c.adam_steps = whole("adam_steps");
+  c.iteration = whole("iteration");
   c.skipped = whole("skipped"), c.skipped_in_row = whole("skipped_in_row");
   c.validation_due = whole("validation_due") != 0;
   c.best = real("best"), c.best_iteration = whole("best_iteration");
-  if (auto at = file.metadata.find("window_parts"); at != file.metadata.end()) {  // older files have none
-    std::istringstream parts(at->second);
-    for (std::string part; parts >> part;) c.window_parts.push_back(std::strtod(part.c_str(), nullptr));
-  }
+  c.window_parts = read_numbers(text("window_parts")), c.configuration = text("configuration");
   c.window_loss = real("window_loss"), c.window_steps = whole("window_steps");
   c.seconds = real("seconds"), c.config = static_cast<uint32_t>(whole("config"));
   return c;
@@ -97,67 +92,79 @@ void check_finite(const SafeTensors& file, const std::string& path) {
   }
 }
 
-// The tensors whose names begin with `prefix`, without it.
-SafeTensors part(const SafeTensors& file, const std::string& prefix) {
-  SafeTensors result;
-  result.metadata = file.metadata;
-  for (const auto& [name, tensor] : file.tensors)
-    if (name.starts_with(prefix)) result.tensors.emplace_back(name.substr(prefix.size()), tensor);
-  return result;
+// An optimiser's steps and numbers, as metadata.
+std::string numbers_of(const Optimizer& optimizer) {
+  std::vector<double> all{static_cast<double>(optimizer.steps)};
+  all.insert(all.end(), optimizer.numbers.begin(), optimizer.numbers.end());
+  return exact(all);
 }
 
-void check_moments(const SafeTensors& file, const std::vector<std::string>& names,
-                   const std::vector<Tensor>& into, const std::string& path, std::vector<Tensor>& found) {
-  std::map<std::string, Tensor> by_name(file.tensors.begin(), file.tensors.end());
-  for (size_t i = 0; i < names.size(); ++i) {
-    auto at = by_name.find(names[i]);
-    if (at == by_name.end() || at->second.shape() != into[i].shape() || at->second.dtype() != DType::f32)
-      fail(ErrorCode::bad_file, path, ": the optimiser's state of ", names[i], " is missing or misshapen");
-    found.push_back(at->second);
-  }
-}
-
-}  // namespace
-
-void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam,
-                     const Counters& counters) {
-  SafeTensors file;
-  SafeTensors model = state_dict(net);
-  file.metadata = model.metadata;
-  file.metadata["format"] = kFormat;
-  file.metadata.merge(describe(counters));
-  for (auto& [name, tensor] : model.tensors) file.tensors.emplace_back("model." + name, tensor);
-  for (auto& [name, tensor] : state_dict(average).tensors) file.tensors.emplace_back("ema." + name, tensor);
-  const auto names = parameter_names(net);
-  for (size_t i = 0; i < names.size(); ++i) {
-    file.tensors.emplace_back("adam.m." + names[i], adam.first_moments()[i]);
-    file.tensors.emplace_back("adam.v." + names[i], adam.second_moments()[i]);
-  }
-  check_finite(file, path);
-  file.metadata["checksum"] = checksum(file);
-  write_safetensors(path, file);
-}
-
-Counters load_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, Adam& adam) {
-  const SafeTensors file = read_safetensors(path);
+void check_kind(const SafeTensors& file, const std::string& path) {
   auto found = file.metadata.find("format");
   if (found == file.metadata.end() || found->second != kFormat)
     fail(ErrorCode::bad_file, path, ": expected a checkpoint (\"", kFormat, "\")");
   found = file.metadata.find("checksum");
   if (found == file.metadata.end() || found->second != checksum(file))
     fail(ErrorCode::bad_file, path, ": the checksum does not match; the file is damaged");
-  const Counters counters = read_counters(file, path);
-  const auto names = parameter_names(net);
-  std::vector<Tensor> m, v;
-  check_moments(part(file, "adam.m."), names, adam.first_moments(), path, m);
-  check_moments(part(file, "adam.v."), names, adam.second_moments(), path, v);
-  load_state_dict(net, part(file, "model."), path);
-  load_state_dict(average, part(file, "ema."), path);
-  for (size_t i = 0; i < names.size(); ++i) {
-    adam.first_moments()[i].copy_from(m[i]);
-    adam.second_moments()[i].copy_from(v[i]);
+}
+
+// The file's tensors in the order of the state's.
+std::vector<Tensor> match_tensors(const SafeTensors& file, const TrainState& state, const std::string& path) {
+  std::map<std::string, Tensor> given(file.tensors.begin(), file.tensors.end());
+  std::vector<Tensor> found;
+  for (const auto& [name, tensor] : state.tensors) {
+    auto at = given.find(name);
+    if (at == given.end() || at->second.shape() != tensor.shape() || at->second.dtype() != tensor.dtype())
+      fail(ErrorCode::bad_file, path, ": of another network or optimiser: expected ", name, " ",
+           to_string(tensor.shape()), ", found ",
+           at == given.end() ? "nothing of that name" : to_string(at->second.shape()));
+    found.push_back(at->second);
+    given.erase(at);
   }
-  adam.steps = counters.adam_steps;
+  if (!given.empty())
+    fail(ErrorCode::bad_file, path, ": of another network or optimiser: it holds ", given.begin()->first);
+  return found;
+}
+
+}  // namespace
+
+void TrainState::add(const std::string& name, Optimizer& optimizer,
+                     const std::vector<std::string>& parameters) {
+  optimizers.emplace_back(name, &optimizer);
+  for (const auto& slot : optimizer.slots())
+    for (size_t i = 0; i < parameters.size(); ++i)
+      tensors.emplace_back(name + "." + slot.name + "." + parameters[i], slot.tensors.at(i));
+}
+
+void save_checkpoint(const std::string& path, const TrainState& state, const Counters& counters) {
+  SafeTensors file;
+  file.metadata = describe(counters);
+  file.metadata["format"] = kFormat;
+  for (const auto& [name, optimizer] : state.optimizers) file.metadata[name] = numbers_of(*optimizer);
+  file.tensors = state.tensors;
+  check_finite(file, path);
+  file.metadata["checksum"] = checksum(file);
+  write_safetensors(path, file);
+}
+
+Counters load_checkpoint(const std::string& path, const TrainState& state) {
+  const SafeTensors file = read_safetensors(path);
+  check_kind(file, path);
+  const Counters counters = read_counters(file, path);
+  const std::vector<Tensor> found = match_tensors(file, state, path);
+  std::vector<std::vector<double>> numbers;
+  for (const auto& [name, optimizer] : state.optimizers) {
+    auto at = file.metadata.find(name);
+    numbers.push_back(read_numbers(at == file.metadata.end() ? "" : at->second));
+    if (numbers.back().size() != optimizer->numbers.size() + 1)
+      fail(ErrorCode::bad_file, path, ": the state of ", name, " is of another optimiser");
+  }
+  for (size_t i = 0; i < found.size(); ++i) state.tensors[i].second.copy_from(found[i]);
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    Optimizer& optimizer = *state.optimizers[i].second;
+    optimizer.steps = static_cast<int64_t>(numbers[i][0]);
+    optimizer.numbers.assign(numbers[i].begin() + 1, numbers[i].end());
+  }
   return counters;
 }
 
@@ -178,12 +185,12 @@ std::vector<std::string> list_checkpoints(const std::string& folder) {
   return paths;
 }
 
-std::optional<Counters> load_newest(const std::string& folder, DGPNet& net, DGPNet& average, Adam& adam,
+std::optional<Counters> load_newest(const std::string& folder, const TrainState& state,
                                     const std::function<void(const std::string&)>& message) {
   const auto paths = list_checkpoints(folder);
   for (const std::string& path : paths) {
     try {
-      Counters counters = load_checkpoint(path, net, average, adam);
+      Counters counters = load_checkpoint(path, state);
       message("resumed from " + path);
       return counters;
     } catch (const Error& e) {

@@ -1,15 +1,16 @@
-// Checkpoints: one safetensors file holds weights, their average, optimiser moments and counters, with a
-// checksum over all of it. Random numbers need no saving: they are functions of the iteration.
+// Checkpoints: one safetensors file holds everything that a run's future depends on, with a checksum over all
+// of it: weights, their average, the optimisers' state, counters, the configuration. Random numbers need no
+// saving, nor does the place in the data: they are functions of the iteration.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "models/dgpnet.h"
 #include "tensor/safetensors.h"
 #include "train/optimizer.h"
 
@@ -17,23 +18,33 @@ namespace dgp {
 
 struct Counters {
   int64_t iteration = 0;  // steps done, skipped ones too
-  int64_t adam_steps = 0, skipped = 0, skipped_in_row = 0;
+  int64_t skipped = 0, skipped_in_row = 0;
   bool validation_due = false;  // stopped between a step and its validation
   double best = -std::numeric_limits<double>::infinity();
   int64_t best_iteration = 0;
   double window_loss = 0;                 // sum of losses since the last line of the log, and how many
   std::vector<double> window_parts = {};  // the same of each weighted term of the loss
   int64_t window_steps = 0;
-  double seconds = 0;   // of training so far
-  uint32_t config = 0;  // config_hash
+  double seconds = 0;              // of training so far
+  uint32_t config = 0;             // config_hash
+  std::string configuration = {};  // its text
+};
+
+// What a checkpoint keeps beside the counters, in place: saving reads it, loading overwrites it.
+struct TrainState {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  std::vector<std::pair<std::string, Optimizer*>> optimizers;
+
+  // An optimiser of parameters with these names; its tensors become "<name>.<slot>.<parameter>".
+  void add(const std::string& name, Optimizer& optimizer, const std::vector<std::string>& parameters);
 };
 
 // Throws Error(numeric) rather than write a value that is not finite. The file appears whole or not at all.
-void save_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, const Adam& adam,
-                     const Counters& counters);
+void save_checkpoint(const std::string& path, const TrainState& state, const Counters& counters);
 
-// Throws Error(bad_file) when the file is damaged or of another network; nothing is changed then.
-Counters load_checkpoint(const std::string& path, DGPNet& net, DGPNet& average, Adam& adam);
+// Throws Error(bad_file) when the file is damaged or of another network or optimiser; nothing is changed
+// then.
+Counters load_checkpoint(const std::string& path, const TrainState& state);
 
 // Checkpoints of a folder, newest first, and the name of the one after `iteration` steps.
 std::vector<std::string> list_checkpoints(const std::string& folder);
@@ -41,7 +52,7 @@ std::string checkpoint_path(const std::string& folder, int64_t iteration);
 
 // The newest checkpoint that is sound; each damaged one is told through `message`. Throws Error(bad_file)
 // when there are checkpoints and none is sound; nothing when there is none.
-std::optional<Counters> load_newest(const std::string& folder, DGPNet& net, DGPNet& average, Adam& adam,
+std::optional<Counters> load_newest(const std::string& folder, const TrainState& state,
                                     const std::function<void(const std::string&)>& message);
 
 }  // namespace dgp

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "tensor/file.h"
 #include "train/degrade_fields.h"
+#include "train/network.h"
+#include "train/optimizer.h"
 #include "train/yaml_fields.h"
 
 namespace dgp {
@@ -28,34 +31,43 @@ void source_fields(V& v, SourceConfig& c) {
   if (c.sizes.empty()) v.wrong("sizes", "expects at least one number");
 }
 
+// The options of a kind from a registry (train/registry.h), in `options` with their values before.
+template <class V>
+void option_fields(V& v, const std::vector<OptionSpec>& specs, Options& options) {
+  for (const OptionSpec& o : specs) {
+    double& value = options[o.name];
+    if (o.flag) {
+      bool flag = value != 0;
+      v.value(o.name.c_str(), flag);
+      value = flag ? 1 : 0;
+      continue;
+    }
+    v.value(o.name.c_str(), value, o.low, o.high);
+    if (o.whole && value != std::floor(value)) v.wrong(o.name.c_str(), "expects a whole number, got ", value);
+  }
+}
+
 template <class V>
 void model_fields(V& v, TrainConfig& c) {
   v.section("model", [&](auto& s) {
     auto& m = c.model;
-    s.choice("preset", m.preset, {"tiny", "small", "base", "large", ""});
-    if (s.reading && !m.preset.empty()) {
-      m.channels = m.preset == "tiny" ? 16 : m.preset == "small" ? 32 : m.preset == "base" ? 48 : 64;
-      m.blocks = m.preset == "tiny" ? 2 : m.preset == "small" ? 4 : m.preset == "base" ? 6 : 12;
+    s.choice("type", m.type, networks().names());
+    const NetworkKind& kind = *networks().find(m.type);
+    if (m.type == "dgpnet") {
+      s.choice("preset", m.preset, {"tiny", "small", "base", "large", ""});
+      if (s.reading && !m.preset.empty()) {
+        const int size = m.preset == "tiny" ? 0 : m.preset == "small" ? 1 : m.preset == "base" ? 2 : 3;
+        m.options = {{"channels", std::array{16, 32, 48, 64}[size]},
+                     {"blocks", std::array{2, 4, 6, 12}[size]}};
+      }
     }
     s.value("scale", m.scale, 1, 8);
-    s.value("channels", m.channels, 1, 1024);
-    s.value("blocks", m.blocks, 0, 200);
-    s.value("kernel", m.kernel, 1, 15);
-    s.value("unshuffle", m.unshuffle, 1, 8);
+    m.options = with_defaults(kind, m.options);
+    option_fields(s, kind.options, m.options);
     s.value("init", m.init);
-    if (m.kernel % 2 == 0) s.wrong("kernel", "expects an odd number, got ", m.kernel);
+    if (m.type == "dgpnet" && std::fmod(m.options["kernel"], 2) == 0)
+      s.wrong("kernel", "expects an odd number, got ", m.options["kernel"]);
   });
-}
-
-// The options of a kind from a registry (train/registry.h).
-template <class V, class Kind>
-void option_fields(V& v, const Kind& kind, Options& options) {
-  options = with_defaults(kind, options);
-  for (const OptionSpec& o : kind.options) {
-    double& value = options[o.name];
-    v.value(o.name.c_str(), value, o.low, o.high);
-    if (o.whole && value != std::floor(value)) v.wrong(o.name.c_str(), "expects a whole number, got ", value);
-  }
 }
 
 // A mapping from names to weights, `loss: {l1: 1, fft: 0.05}`, or a list of terms with options,
@@ -77,28 +89,71 @@ void loss_fields(V& v, std::vector<LossTerm>& terms) {
       s.choice("type", term.type, losses().names());
       if (term.type.empty()) s.wrong("type", "expects the name of a loss");
       s.value("weight", term.weight, 0, 1e6);
-      option_fields(s, *losses().find(term.type), term.options);
+      const LossKind& kind = *losses().find(term.type);
+      term.options = with_defaults(kind, term.options);
+      option_fields(s, kind.options, term.options);
     });
   }
   if (terms.empty()) terms = {{"l1"}};
 }
 
+// beta1, beta2, ... are one list, `betas`, as in PyTorch.
+template <class V>
+void optimizer_fields(V& v, TrainConfig& c) {
+  v.section("optimizer", [&](auto& s) {
+    s.choice("type", c.optimizer.type, optimizers().names());
+    s.value("lr", c.optimizer.lr, 0, 10);
+    const OptimizerKind& kind = *optimizers().find(c.optimizer.type);
+    Options& options = c.optimizer.options = with_defaults(kind, c.optimizer.options);
+    std::vector<OptionSpec> betas, rest;
+    for (const OptionSpec& o : kind.options) (o.name.starts_with("beta") ? betas : rest).push_back(o);
+    std::vector<double> values;
+    for (const OptionSpec& o : betas) values.push_back(options[o.name]);
+    if (!betas.empty()) s.values("betas", values, 0, 1);
+    if (values.size() != betas.size()) s.wrong("betas", "expects ", betas.size(), " numbers");
+    for (size_t i = 0; i < betas.size(); ++i) {
+      if (values[i] < betas[i].low || values[i] > betas[i].high)
+        s.wrong("betas", "expects ", betas[i].low, " to ", betas[i].high, ", got ", values[i]);
+      options[betas[i].name] = values[i];
+    }
+    option_fields(s, rest, options);
+  });
+}
+
+template <class V>
+void schedule_fields(V& v, TrainConfig& c) {
+  auto& schedule = c.schedule;
+  const bool averages_itself = c.optimizer.type == "schedulefree";
+  if (V::reading && averages_itself) schedule.type = "constant";
+  v.section("schedule", [&](auto& s) {
+    s.choice("type", schedule.type, {"cosine", "cosine_restart", "multistep", "onecycle", "constant"});
+    s.value("warmup", schedule.warmup, 0, 1'000'000'000);
+    s.value("min_lr", schedule.min_lr, 0, 10);
+    s.values("milestones", schedule.milestones, 0, 1'000'000'000);
+    s.value("gamma", schedule.gamma, 0, 1);
+    s.values("periods", schedule.periods, 1, 1'000'000'000);
+    s.values("restart_weights", schedule.restart_weights, 0, 1e6);
+    s.value("pct_start", schedule.pct_start, 0.001, 0.999);
+    s.value("div_factor", schedule.div_factor, 1, 1e9);
+    s.value("final_div_factor", schedule.final_div_factor, 1, 1e12);
+    if (averages_itself && schedule.type != "constant")
+      s.wrong("type", "schedulefree goes with \"constant\" and a warmup, got \"", schedule.type, "\"");
+    if (schedule.type != "cosine_restart") return;
+    const auto length = std::accumulate(schedule.periods.begin(), schedule.periods.end(), int64_t{0});
+    if (length < c.iterations)
+      s.wrong("periods", "expects periods that add up to the iterations, ", c.iterations, ", or more; got ",
+              length);
+    if (schedule.restart_weights.empty()) schedule.restart_weights.assign(schedule.periods.size(), 1);
+    if (schedule.restart_weights.size() != schedule.periods.size())
+      s.wrong("restart_weights", "expects one for each of the ", schedule.periods.size(), " periods, got ",
+              schedule.restart_weights.size());
+  });
+}
+
 template <class V>
 void learning_fields(V& v, TrainConfig& c) {
-  v.section("optimizer", [&](auto& s) {
-    s.choice("type", c.optimizer.type, {"adam", "adamw"});
-    s.value("lr", c.optimizer.lr, 0, 10);
-    s.pair("betas", c.optimizer.betas, 0, 0.999999, false);
-    s.value("eps", c.optimizer.eps, 1e-20, 1);
-    s.value("weight_decay", c.optimizer.weight_decay, 0, 10);
-  });
-  v.section("schedule", [&](auto& s) {
-    s.choice("type", c.schedule.type, {"cosine", "multistep", "constant"});
-    s.value("warmup", c.schedule.warmup, 0, 1'000'000'000);
-    s.values("milestones", c.schedule.milestones, 0, 1'000'000'000);
-    s.value("gamma", c.schedule.gamma, 0, 1);
-    s.value("min_lr", c.schedule.min_lr, 0, 10);
-  });
+  optimizer_fields(v, c);
+  schedule_fields(v, c);
   loss_fields(v, c.loss);
   v.value("ema", c.ema, 0, 0.9999999);
   v.value("clip", c.clip, 0, 1e9);

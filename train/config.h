@@ -81,8 +81,10 @@ struct TrainConfig {
   std::string out;  // run folder; empty: runs/<name>
   int64_t seed = 1, iterations = 100000, threads = 0;
   struct {
-    std::string preset, init;  // init: a safetensors file of training form to start from
-    int64_t scale = 4, channels = 32, blocks = 4, kernel = 3, unshuffle = 1;
+    std::string type = "dgpnet";         // of networks() (train/network.h)
+    std::string preset = {}, init = {};  // init: a safetensors file of training form to start from
+    int64_t scale = 4;
+    Options options = {};  // of that type; what is not there has the type's default
   } model;
   struct {
     std::vector<SourceConfig> train;
@@ -91,15 +93,19 @@ struct TrainConfig {
     bool augment = true;
   } data;
   struct {
-    std::string type = "adam";
-    double lr = 3e-4, eps = 1e-8, weight_decay = 0;
-    std::array<double, 2> betas = {0.9, 0.99};
+    std::string type = "adam";  // of optimizers() (train/optimizer.h)
+    double lr = 3e-4;
+    Options options = {};  // of that type; what is not there has the type's default
   } optimizer;
   struct {
-    std::string type = "cosine";
+    std::string type = "cosine";  // train/schedule.h
     int64_t warmup = 0;
-    std::vector<int64_t> milestones;
-    double gamma = 0.5, min_lr = 1e-7;
+    double min_lr = 1e-7;                                                // cosine, cosine_restart
+    std::vector<int64_t> milestones = {};                                // multistep
+    double gamma = 0.5;                                                  // multistep
+    std::vector<int64_t> periods = {};                                   // cosine_restart
+    std::vector<double> restart_weights = {};                            // cosine_restart
+    double pct_start = 0.3, div_factor = 25, final_div_factor = 10'000;  // onecycle
   } schedule;
   std::vector<LossTerm> loss = {{"l1"}};
   double ema = 0.999, clip = 0;  // clip: largest gradient norm, 0: none

@@ -1,21 +1,18 @@
-// Adam (Kingma and Ba, ICLR 2015) and AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization",
-// ICLR 2019), with PyTorch's formulas. With gradient g and step count t:
-//   Adam:  g += decay * w                    AdamW:  w *= 1 - lr * decay
-//   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2
-//   w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
-// and the exponential moving average of weights (Polyak averaging). Both go once over memory, in parallel.
+// Optimisers: each keeps a few tensors of state shaped like the parameters ("slots") and walks parameters,
+// gradients and slots once a step, in parallel and in order, so that the bits do not depend on the number of
+// threads. The formulas stand in train/optimizers.cpp. The configuration picks one by name; users add their
+// own to the table (train/registry.h).
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "autograd/var.h"
+#include "train/registry.h"
 
 namespace dgp {
-
-struct AdamOptions {
-  double beta1 = 0.9, beta2 = 0.99, eps = 1e-8, weight_decay = 0;
-  bool decoupled = false;  // AdamW
-};
 
 // A piece [begin, end) of one of several tensors: what one turn of a parallel loop works on.
 struct Piece {
@@ -24,9 +21,9 @@ struct Piece {
 };
 std::vector<Piece> cut_into_pieces(const std::vector<Var>& tensors);
 
-class Adam {
+class Optimizer {
  public:
-  Adam(std::vector<Var> parameters, const AdamOptions& options);  // f32 leaves, updated in place
+  virtual ~Optimizer() = default;
 
   // Euclidean norm of all gradients together, in double, in a fixed order.
   double grad_norm() const;
@@ -34,30 +31,63 @@ class Adam {
   void step(double lr, double grad_scale = 1);
   void clear_gradients();
 
+  // The weights to validate, average and save: the parameters, unless the method takes its gradients
+  // elsewhere (schedule-free: the average x, while the parameters are at y). Good after a step.
+  virtual const std::vector<Var>& evaluated() const { return parameters_; }
+
   // What a checkpoint keeps.
-  const std::vector<Tensor>& first_moments() const { return m_; }
-  const std::vector<Tensor>& second_moments() const { return v_; }
+  struct Slot {
+    std::string name;
+    std::vector<Tensor> tensors;  // one a parameter
+  };
+  const std::vector<Slot>& slots() const { return slots_; }
+  std::vector<double> numbers;  // of the method as a whole
   int64_t steps = 0;
 
- private:
+ protected:
+  Optimizer(std::vector<Var> parameters,
+            const std::vector<std::string>& slots);  // f32 leaves; slots of zeros
+
+  // One piece: n elements of a parameter, its gradient and its slots.
+  struct Arrays {
+    float* w;
+    const float* g;
+    float* slot[4];
+    int64_t n;
+    size_t parameter;
+    int64_t begin;  // of the piece in the parameter
+  };
+  // The update of step `steps`, its coefficients worked out.
+  virtual std::function<void(const Arrays&)> plan(double lr, double grad_scale) = 0;
+
   std::vector<Var> parameters_;
-  AdamOptions options_;
-  std::vector<Tensor> m_, v_;
+  std::vector<Slot> slots_;
+
+ private:
   std::vector<Piece> pieces_;
 };
 
-class Ema {
- public:
-  Ema(std::vector<Var> parameters, std::vector<Var> averages, double decay);
+struct OptimizerKind {
+  std::string name;
+  std::vector<OptionSpec> options = {};  // beta1, beta2, ... are written as one list, `betas`
+  std::function<std::unique_ptr<Optimizer>(std::vector<Var> parameters, const Options& options)> make;
+};
+Registry<OptimizerKind>& optimizers();
 
-  // average = d average + (1 - d) parameter, with d = min(decay, (1 + updates) / (10 + updates)), so that
-  // the average forgets the starting point quickly.
-  void update(int64_t updates);
+struct AdamOptions {
+  double beta1 = 0.9, beta2 = 0.99, eps = 1e-8, weight_decay = 0;
+  bool decoupled = false;  // AdamW
+};
+
+class Adam : public Optimizer {
+ public:
+  Adam(std::vector<Var> parameters, const AdamOptions& options);
+
+ protected:
+  std::function<void(const Arrays&)> plan(double lr, double grad_scale) override;
 
  private:
-  std::vector<Var> parameters_, averages_;
-  double decay_;
-  std::vector<Piece> pieces_;
+  AdamOptions options_;
 };
 
 }  // namespace dgp

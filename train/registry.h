@@ -16,6 +16,7 @@ struct OptionSpec {
   std::string name;
   double value, low, high;  // default and range
   bool whole = false;       // only whole numbers
+  bool flag = false;        // true or false: 1 or 0
 };
 
 using Options = std::map<std::string, double>;  // every option of a kind, by name

@@ -1,15 +1,15 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "models/state.h"
 #include "tensor/parallel.h"
-#include "train/checkpoint.h"
-#include "train/optimizer.h"
+#include "train/learner.h"
 #include "train/report.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
@@ -20,23 +20,30 @@ namespace {
 
 constexpr int64_t kMostSkippedInRow = 10;
 constexpr int kMostFailedSaves = 3;
-constexpr double kLargestNorm = 1e18;  // squares of larger gradients overflow Adam's second moment
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-DGPNet make_network(const TrainConfig& config) {
-  const auto& m = config.model;
-  DGPNet net({m.scale, m.channels, m.blocks, m.kernel, m.unshuffle}, Rng(static_cast<uint64_t>(config.seed)));
-  if (!m.init.empty()) load_state_dict(net, read_safetensors(m.init), m.init);
-  return net;
-}
-
-AdamOptions adam_options(const TrainConfig& config) {
-  const auto& o = config.optimizer;
-  return {o.betas[0], o.betas[1], o.eps, o.weight_decay, o.type == "adamw"};
+// The lines that only one of two configurations has, "- before" and "+ now".
+std::string differences(const std::string& before, const std::string& now) {
+  auto lines_of = [](const std::string& text) {
+    std::istringstream lines(text);
+    std::vector<std::string> all;
+    for (std::string line; std::getline(lines, line);) all.push_back(line);
+    return all;
+  };
+  const auto a = lines_of(before), b = lines_of(now);
+  std::string text;
+  auto missing = [&](const std::vector<std::string>& from, const std::vector<std::string>& in,
+                     const char* sign) {
+    for (const std::string& line : from)
+      if (std::find(in.begin(), in.end(), line) == in.end()) text += "\n  " + (sign + line);
+  };
+  missing(a, b, "- ");
+  missing(b, a, "+ ");
+  return text;
 }
 
 class Trainer {
@@ -47,10 +54,8 @@ class Trainer {
  private:
   void tell(const std::string& text);
   void begin(bool resume);
-  // Of one step's batches; returns their norm. `parts`: the weighted terms that `loss` is the sum of.
-  double gradients(double& loss, std::vector<double>& parts);
   void step();
-  void account(double loss, const std::vector<double>& parts, double norm, double lr, bool skipped);
+  void account(const StepResult& result, double lr);
   TrainProgress progress(double lr) const;
   void validate();
   void save();
@@ -60,10 +65,7 @@ class Trainer {
   TrainConfig config_;
   TrainHooks hooks_;
   RunFolder folder_;
-  Loss loss_;
-  DGPNet net_, average_;
-  Adam adam_;
-  Ema ema_;
+  Learner learner_;
   Dataset data_;
   Validator validator_;
   Counters at_;
@@ -80,11 +82,7 @@ Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume
     : config_(config),
       hooks_(hooks),
       folder_(config, resume),
-      loss_(config.loss),
-      net_(make_network(config)),
-      average_(make_network(config)),
-      adam_(parameters(net_), adam_options(config)),
-      ema_(parameters(net_), parameters(average_), config.ema),
+      learner_(config),
       data_(config.data.train, config.model.scale, config.data.patch, config.data.cache << 20),
       validator_(config, folder_.path("val")) {
   begin(resume);
@@ -98,23 +96,23 @@ void Trainer::tell(const std::string& text) {
 void Trainer::begin(bool resume) {
   const uint32_t hash = config_hash(config_);
   if (resume) {
-    auto found =
-        load_newest(folder_.checkpoints(), net_, average_, adam_, [&](const std::string& m) { tell(m); });
+    auto found = load_newest(folder_.checkpoints(), learner_.state(), [&](const std::string& m) { tell(m); });
     if (found) {
       at_ = *found;
       saved_at_ = at_.iteration;
       if (at_.config != hash)
-        tell("the configuration has changed since that checkpoint; the run goes on with the new one");
+        tell("the configuration has changed since that checkpoint; the run goes on with the new one:" +
+             differences(at_.configuration, to_yaml(config_)));
     } else {
       tell("no checkpoint to resume from; beginning");
     }
     folder_.rewind(at_.iteration, at_.validation_due);
   }
-  at_.config = hash;
+  at_.config = hash, at_.configuration = to_yaml(config_);
   seconds_before_ = at_.seconds;
   tell(std::to_string(data_.pictures().size()) + " training pictures, " +
        std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
-       " validation pictures; " + std::to_string(parameter_count(net_)) + " parameters; " +
+       " validation pictures; " + std::to_string(parameter_count(learner_.network())) + " parameters; " +
        std::to_string(num_threads()) + " threads");
   loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
   start_ = window_start_ = Clock::now();
@@ -139,38 +137,20 @@ TrainResult Trainer::run() {
   return {at_.iteration, at_.skipped, at_.best, interrupted, std::isfinite(at_.best)};
 }
 
-double Trainer::gradients(double& loss, std::vector<double>& parts) {
-  loss = 0;
-  const double share = 1.0 / static_cast<double>(config_.accumulate);
-  for (int64_t i = 0; i < config_.accumulate; ++i) {
-    Batch batch = loader_->next();
-    if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
-    if (!std::isfinite(loss)) continue;  // the step is lost; only the order of batches matters now
-    Var result = loss_(net_(batch.lr, Form::folded), batch.hr, parts, share);
-    loss += share * static_cast<double>(result.value().item<float>());
-    if (std::isfinite(loss)) backward(result, Tensor::full({}, share));
-  }
-  return std::isfinite(loss) ? adam_.grad_norm() : loss;
-}
-
 void Trainer::step() {
   const double lr = learning_rate(config_, at_.iteration);
-  double loss = 0;
-  std::vector<double> parts;
-  const double norm = gradients(loss, parts);
-  const bool sound = std::isfinite(norm) && norm < kLargestNorm;
-  if (sound) {
-    adam_.step(lr, config_.clip > 0 && norm > config_.clip ? config_.clip / norm : 1);
-    at_.adam_steps = adam_.steps;
-    ema_.update(at_.adam_steps - 1);
-  }
-  adam_.clear_gradients();
+  auto next = [&] {
+    Batch batch = loader_->next();
+    if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
+    return batch;
+  };
+  const StepResult result = learner_.step(next, lr);
   ++at_.iteration;
-  account(loss, parts, norm, lr, !sound);
+  account(result, lr);
 }
 
-void Trainer::account(double loss, const std::vector<double>& parts, double norm, double lr, bool skipped) {
-  if (skipped) {
+void Trainer::account(const StepResult& result, double lr) {
+  if (!result.sound) {
     ++at_.skipped;
     ++at_.skipped_in_row;
     tell("iteration " + std::to_string(at_.iteration) +
@@ -181,9 +161,9 @@ void Trainer::account(double loss, const std::vector<double>& parts, double norm
            "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
   } else {
     at_.skipped_in_row = 0;
-    at_.window_loss += loss;
-    at_.window_parts.resize(parts.size());
-    for (size_t i = 0; i < parts.size(); ++i) at_.window_parts[i] += parts[i];
+    at_.window_loss += result.loss;
+    at_.window_parts.resize(result.parts.size());
+    for (size_t i = 0; i < result.parts.size(); ++i) at_.window_parts[i] += result.parts[i];
     ++at_.window_steps;
   }
   ++since_window_;
@@ -196,7 +176,7 @@ void Trainer::account(double loss, const std::vector<double>& parts, double norm
                                    {"skipped", at_.skipped},     {"seconds", at_.seconds}};
     if (at_.window_steps > 0) line["loss"] = now.loss;
     for (const auto& [name, value] : now.terms) line["losses"][name] = value;
-    if (std::isfinite(norm)) line["grad_norm"] = norm;
+    if (std::isfinite(result.norm)) line["grad_norm"] = result.norm;
     folder_.metrics(line.dump());
     folder_.log(to_text(now, config_.validate.best));
     shown_rate_ = now.rate, shown_waiting_ = now.waiting, last_loss_ = now.loss;
@@ -210,9 +190,9 @@ TrainProgress Trainer::progress(double lr) const {
   TrainProgress p;
   p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
   p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
-  if (at_.window_steps > 0 && at_.window_parts.size() == loss_.names().size())
+  if (at_.window_steps > 0 && at_.window_parts.size() == learner_.terms().size())
     for (size_t i = 0; i < at_.window_parts.size(); ++i)
-      p.terms.emplace_back(loss_.names()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
+      p.terms.emplace_back(learner_.terms()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
   const double seconds = std::max(1e-9, seconds_since(window_start_));
   p.rate = static_cast<double>(since_window_) / seconds;
   p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
@@ -228,7 +208,7 @@ nlohmann::ordered_json to_json(const Quality& q) {
 
 void Trainer::validate() {
   const auto before = Clock::now();
-  const auto found = validator_.run(average_, hooks_.stop);
+  const auto found = validator_.run(learner_.average(), hooks_.stop);
   if (!found) return;
   const Quality &mean = found->mean, &base = found->baseline;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
@@ -238,7 +218,7 @@ void Trainer::validate() {
   const double value = mean.by_name(config_.validate.best);
   const bool better = value > at_.best;
   if (better) {
-    save_model(folder_.path("best.safetensors"), average_);
+    save_network(folder_.path("best.safetensors"), learner_.average(), config_);
     at_.best = value, at_.best_iteration = at_.iteration;
   }
   at_.validation_due = false;
@@ -265,9 +245,9 @@ void Trainer::validate() {
 
 void Trainer::save() {
   at_.seconds = seconds_before_ + seconds_since(start_);
-  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), net_, average_, adam_, at_);
+  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), learner_.state(), at_);
   saved_at_ = at_.iteration;
-  save_model(folder_.path("last.safetensors"), average_);
+  save_network(folder_.path("last.safetensors"), learner_.average(), config_);
   const auto all = list_checkpoints(folder_.checkpoints());
   std::error_code ignored;
   for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);

@@ -76,7 +76,7 @@ std::vector<std::string> Validator::shown() const {
   return {names_.begin(), names_.begin() + static_cast<std::ptrdiff_t>(std::min(images_, names_.size()))};
 }
 
-std::optional<Validation> Validator::run(const DGPNet& net, const std::atomic<bool>* stop) const {
+std::optional<Validation> Validator::run(const Network& net, const std::atomic<bool>* stop) const {
   NoGrad inference;
   Validation result;
   const double weight = 1.0 / static_cast<double>(lr_.size());

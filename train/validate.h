@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "models/dgpnet.h"
 #include "train/data.h"
+#include "train/network.h"
 
 namespace dgp {
 
@@ -34,7 +34,7 @@ class Validator {
   size_t count() const { return lr_.size(); }
   // Nothing when `stop` was set on the way. Writes the pictures to look at into the folder:
   // <name>_input.png (enlarged), <name>_output.png, <name>_hr.png.
-  std::optional<Validation> run(const DGPNet& net, const std::atomic<bool>* stop) const;
+  std::optional<Validation> run(const Network& net, const std::atomic<bool>* stop) const;
 
   // Names of the pictures written, and what the first column of a table is called.
   std::vector<std::string> shown() const;

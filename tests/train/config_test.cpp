@@ -36,8 +36,8 @@ TEST_CASE("a small configuration takes the defaults") {
 
 TEST_CASE("presets set sizes that other keys may change") {
   TrainConfig c = parse_config(kLeast + "model: {preset: base, blocks: 3}\n", "my.yml");
-  CHECK(c.model.channels == 48);
-  CHECK(c.model.blocks == 3);
+  CHECK(c.model.options.at("channels") == 48);
+  CHECK(c.model.options.at("blocks") == 3);
 }
 
 TEST_CASE("mistakes are told with file, line and the nearest known key") {
@@ -51,7 +51,7 @@ TEST_CASE("mistakes are told with file, line and the nearest known key") {
              ContainsSubstring("my.yml:5: optimizer.lr: expects a number, got \"fast\""));
   CHECK_THAT(complaint(kLeast + "iterations: -3\n"), ContainsSubstring("my.yml:4: iterations: expects 1 to"));
   CHECK_THAT(complaint(kLeast + "iterations: 2.5\n"), ContainsSubstring("expects a whole number"));
-  CHECK_THAT(complaint(kLeast + "optimizer: {type: adan}\n"), ContainsSubstring("did you mean \"adam\""));
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: adem}\n"), ContainsSubstring("did you mean \"adam\""));
   CHECK_THAT(complaint(kLeast + "optimizer: {lr: .nan}\n"), ContainsSubstring("optimizer.lr: expects"));
   CHECK_THAT(complaint(kLeast + "model: {kernel: 4}\n"), ContainsSubstring("odd"));
   CHECK_THAT(complaint(kLeast + "seed: 1\nseed: 2\n"), ContainsSubstring("given twice"));
@@ -91,6 +91,34 @@ TEST_CASE("losses are a mapping from names to weights, or a list of terms with o
   CHECK_THAT(complaint(kLeast + "loss: [{type: l1, weight: -1}]\n"), ContainsSubstring("loss.0.weight"));
 }
 
+TEST_CASE("optimisers and schedules have options of their own") {
+  TrainConfig c = parse_config(kLeast + "optimizer: {type: adan, betas: [0.9, 0.8, 0.95]}\n", "my.yml");
+  CHECK(c.optimizer.options ==
+        Options{{"beta1", 0.9}, {"beta2", 0.8}, {"beta3", 0.95}, {"eps", 1e-8}, {"weight_decay", 0}});
+  CHECK(to_yaml(parse_config(to_yaml(c), "again.yml")) == to_yaml(c));
+  c = parse_config(kLeast + "optimizer: {type: sgd, nesterov: true}\n", "my.yml");
+  CHECK(c.optimizer.options.at("nesterov") == 1);
+  CHECK_THAT(to_yaml(c), ContainsSubstring("nesterov: true"));
+  c = parse_config(kLeast + "optimizer: {type: schedulefree}\n", "my.yml");
+  CHECK(c.schedule.type == "constant");
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: sgd, betas: [0.9, 0.99]}\n"),
+             ContainsSubstring("unknown key \"optimizer.betas\""));
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: adan, betas: [0.9, 0.99]}\n"),
+             ContainsSubstring("expects 3 numbers"));
+  CHECK_THAT(complaint(kLeast + "optimizer: {betas: [0.9, 1]}\n"), ContainsSubstring("optimizer.betas"));
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: sgd, nesterov: 2}\n"), ContainsSubstring("true or false"));
+  CHECK_THAT(complaint(kLeast + "optimizer: {type: schedulefree}\nschedule: {type: cosine}\n"),
+             ContainsSubstring("my.yml:5: schedule.type: schedulefree goes with"));
+  c = parse_config(kLeast + "iterations: 30\nschedule: {type: cosine_restart, periods: [10, 20]}\n",
+                   "my.yml");
+  CHECK(c.schedule.restart_weights == std::vector<double>{1, 1});
+  CHECK_THAT(complaint(kLeast + "iterations: 31\nschedule: {type: cosine_restart, periods: [10, 20]}\n"),
+             ContainsSubstring("add up to the iterations, 31"));
+  CHECK_THAT(complaint(kLeast + "iterations: 9\nschedule: {type: cosine_restart, periods: [9], "
+                                "restart_weights: [1, 2]}\n"),
+             ContainsSubstring("one for each of the 1 periods"));
+}
+
 TEST_CASE("overrides are typed and checked like the file") {
   TrainConfig c = parse_config(kLeast, "my.yml",
                                {"optimizer.lr=3e-4", "data.train.0.hr=other", "schedule.milestones=[5, 9]"});
@@ -115,7 +143,7 @@ TEST_CASE("the resolved configuration reads back as itself") {
   TrainConfig again = parse_config(to_yaml(c), "resolved.yml");
   CHECK(to_yaml(again) == to_yaml(c));
   CHECK(again.name == "yes");
-  CHECK(again.model.channels == 17);
+  CHECK(again.model.options.at("channels") == 17);
   CHECK(config_hash(again) == config_hash(c));
   again.log.every = 3, again.data.workers = 2;
   CHECK(config_hash(again) == config_hash(c));

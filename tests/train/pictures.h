@@ -37,7 +37,7 @@ inline dgp::TrainConfig small_run(const TempFolder& temp) {
   if (!std::filesystem::exists(temp / "hr")) write_pictures(temp / "hr", 3, 48, 52);
   dgp::TrainConfig c;
   c.out = temp / "run";
-  c.model = {"", "", 2, 4, 1, 3, 1};
+  c.model.scale = 2, c.model.options = {{"channels", 4}, {"blocks", 1}};
   c.data.train = {dgp::SourceConfig{.hr = temp / "hr"}};
   c.data.patch = 12, c.data.batch = 2;
   c.optimizer.lr = 1e-3;

@@ -10,7 +10,7 @@
 #include "tests/test.h"
 #include "tests/train/outcome.h"
 #include "tests/train/pictures.h"
-#include "train/checkpoint.h"
+#include "train/optimizer.h"
 #include "train/run_folder.h"
 
 using namespace dgp;
@@ -49,7 +49,7 @@ TEST_CASE("four patches can be learnt by heart") {
   TempFolder temp;
   write_pictures(temp / "hr", 4, 24, 24);  // each just one patch
   TrainConfig config = small_run(temp);
-  config.model.channels = 8;
+  config.model.options["channels"] = 8;
   config.data.batch = 4, config.data.augment = false;
   config.iterations = 400, config.optimizer.lr = 5e-3, config.log.every = 20, config.ema = 0.9;
   config.validate.data = config.data.train;
@@ -68,7 +68,7 @@ TEST_CASE(
   TempFolder temp;
   TrainConfig whole = validated_run(temp);
   whole.loss = {{"l1"}, {"fft", 0.05}};
-  whole.accumulate = 2, whole.clip = 0.05, whole.optimizer.weight_decay = 0.01, whole.threads = 1;
+  whole.accumulate = 2, whole.clip = 0.05, whole.optimizer.options["weight_decay"] = 0.01, whole.threads = 1;
   CHECK_FALSE(train(whole).interrupted);
   const std::string expected = outcome(whole);
   for (int64_t threads : {1, 2}) {
@@ -83,6 +83,45 @@ TEST_CASE(
     CHECK_FALSE(train(parts, {}, true).interrupted);
     CHECK(outcome(parts) == expected);
   }
+}
+
+TEST_CASE("every optimiser goes on after a stop to the bits of an uninterrupted run, and learns") {
+  for (const std::string& name : optimizers().names()) {
+    INFO(name);
+    TempFolder temp;
+    TrainConfig whole = validated_run(temp);
+    whole.optimizer.type = name, whole.optimizer.lr = name == "sgd" ? 0.05 : 2e-3;
+    if (optimizers().find(name)->name != "sgd") whole.optimizer.options["weight_decay"] = 0.01;
+    whole.schedule.type = name == "schedulefree" ? "constant" : "onecycle";
+    whole.schedule.warmup = 3, whole.clip = 0.5, whole.accumulate = 2;
+    double first = 0, last = 0;
+    TrainHooks hooks;
+    hooks.progress = [&](const TrainProgress& p) { (p.iteration <= 2 ? first : last) = p.loss; };
+    train(whole, hooks);
+    CHECK(last < first);
+    TrainConfig parts = whole;
+    parts.out = temp / "parts";
+    for (int64_t stop : {5, 8}) CHECK(train_until(parts, stop, true).iteration == stop);
+    train(parts, {}, true);
+    CHECK(outcome(parts) == outcome(whole));
+  }
+}
+
+TEST_CASE("resuming tells what has changed in the configuration, and refuses another optimiser's state") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  train_until(config, 4, false);
+  config.optimizer.lr = 3e-3;
+  std::string told;
+  TrainHooks hooks;
+  hooks.message = [&](const std::string& text) { told += text + "\n"; };
+  train(config, hooks, true);
+  CHECK_THAT(told, ContainsSubstring("changed") && ContainsSubstring("-   lr: 0.001\n") &&
+                       ContainsSubstring("+   lr: 0.003"));
+  CHECK(told.find("batch:") == std::string::npos);
+  config.optimizer.type = "sgd";
+  CHECK(code_of([&] { train(config, hooks, true); }) == ErrorCode::bad_file);
+  CHECK_THAT(told, ContainsSubstring("of another network or optimiser: expected optimizer.momentum."));
 }
 
 TEST_CASE("a run's folder holds what was promised, and is not overwritten by accident") {
@@ -176,7 +215,7 @@ TEST_CASE("training starts from given weights") {
   config.out = temp / "second", config.iterations = 1, config.optimizer.lr = 0;
   train(config);
   CHECK(read_file(temp / "second/last.safetensors") == read_file(config.model.init));
-  config.model.channels = 5, config.out = temp / "third";
+  config.model.options["channels"] = 5, config.out = temp / "third";
   CHECK(code_of([&] { train(config); }) == ErrorCode::bad_file);
 }
 

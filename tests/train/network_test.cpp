@@ -1,0 +1,101 @@
+// The registry of networks: the example of docs/training.md, compiled here, trained, saved, loaded.
+#include "train/network.h"
+
+#include "models/initialise.h"
+#include "ops/conv2d.h"
+#include "ops/pixel_shuffle.h"
+#include "ops/pointwise.h"
+#include "ops/resize.h"
+#include "tensor/file.h"
+#include "tests/test.h"
+#include "tests/train/outcome.h"
+#include "tests/train/pictures.h"
+#include "train/trainer.h"
+
+using namespace dgp;
+
+namespace mine {
+
+// Two convolutions, and pixel shuffle: ESPCN (Shi et al., CVPR 2016), made smaller.
+struct Espcn : dgp::Network {
+  int64_t scale;
+  dgp::Var w1, b1, w2, b2;
+
+  Espcn(int64_t s, const dgp::Options& options, const dgp::Rng& rng) : scale(s) {
+    const auto n = static_cast<int64_t>(options.at("features"));
+    w1 = dgp::Var(dgp::uniform_tensor({n, 5, 5, 3}, dgp::he_bound(75), rng.split(1)), true);
+    w2 = dgp::Var(dgp::uniform_tensor({3 * s * s, 3, 3, n}, dgp::he_bound(9 * n), rng.split(2)), true);
+    b1 = dgp::Var(dgp::Tensor::zeros({n}), true);
+    b2 = dgp::Var(dgp::Tensor::zeros({3 * s * s}), true);
+  }
+  dgp::Var operator()(const dgp::Var& lr) const override {
+    dgp::Var h = dgp::tanh(dgp::conv2d(lr, w1, b1, {.padding = 2}));
+    return dgp::pixel_shuffle(dgp::conv2d(h, w2, b2, {.padding = 1}), scale);
+  }
+  void visit(const dgp::Visitor& visitor) override {
+    visitor("conv1.weight", w1), visitor("conv1.bias", b1);
+    visitor("conv2.weight", w2), visitor("conv2.bias", b2);
+  }
+};
+
+const bool added = dgp::networks().add({"espcn",
+                                        {{"features", 16, 1, 512, true}},
+                                        [](int64_t scale, const dgp::Options& o, const dgp::Rng& rng) {
+                                          return std::make_unique<Espcn>(scale, o, rng);
+                                        }});
+
+}  // namespace mine
+
+TEST_CASE(
+    "a network of one's own is picked by name, trained, stopped, resumed, and saved in PyTorch's layout") {
+  TempFolder temp;
+  TrainConfig config = small_run(temp);
+  TrainConfig other = parse_config(
+      "data: {train: [{hr: '" + temp / "hr" + "'}]}\nmodel: {type: espcn, scale: 2, features: 6}\n",
+      "my.yml");
+  config.model = other.model;
+  config.validate.data = config.data.train, config.validate.every = 6, config.validate.images = 0;
+  train(config);
+  TrainConfig parts = config;
+  parts.out = temp / "parts";
+  std::atomic<bool> stop = false;
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  hooks.progress = [&](const TrainProgress& p) { stop = p.iteration == 7; };
+  train(parts, hooks);
+  train(parts, {}, true);
+  CHECK(outcome(parts) == outcome(config));
+
+  const SafeTensors saved = read_safetensors(config.folder() + "/last.safetensors");
+  CHECK(saved.metadata.at("architecture") == "espcn");
+  CHECK(saved.metadata.at("config") == R"({"scale":2,"features":6})");
+  for (const auto& [name, t] : saved.tensors)
+    if (name == "conv1.weight") CHECK(t.shape() == Shape{6, 3, 5, 5});
+
+  config.model.init = config.folder() + "/last.safetensors";
+  auto loaded = make_network(config);
+  save_network(temp / "again.safetensors", *loaded, config);
+  CHECK(read_file(temp / "again.safetensors") == read_file(config.model.init));
+  config.model.options["features"] = 7;
+  CHECK_THROWS_WITH(make_network(config), ContainsSubstring("espcn {\"scale\":2,\"features\":7}") &&
+                                              ContainsSubstring("conv1.weight is f32[6,3,5,5]"));
+}
+
+TEST_CASE("names of networks: unknown, and options of another network") {
+  const std::string data = "data: {train: [{hr: a}]}\n";
+  CHECK_THROWS_WITH(parse_config(data + "model: {type: espnc}\n", "my.yml"),
+                    ContainsSubstring("did you mean \"espcn\""));
+  CHECK_THROWS_WITH(parse_config(data + "model: {type: espcn, channels: 3}\n", "my.yml"),
+                    ContainsSubstring("unknown key \"model.channels\""));
+  CHECK_THROWS_WITH(parse_config(data + "model: {type: espcn, preset: small}\n", "my.yml"),
+                    ContainsSubstring("unknown key \"model.preset\""));
+  TrainConfig c = parse_config(data + "model: {preset: base}\n", "my.yml");
+  CHECK(parameter_count(*make_network(c)) > 400'000);
+}
+
+TEST_CASE("docs/training.md prints the network that is compiled here") {
+  const std::string page = read_file(DGP_SOURCE_DIR "/docs/training.md");
+  const std::string self = read_file(DGP_SOURCE_DIR "/tests/train/network_test.cpp");
+  const size_t begin = self.find("// Two convolutions"), end = self.find("}  // namespace mine");
+  CHECK(page.find(self.substr(begin, end - begin - 1)) != std::string::npos);
+}
