@@ -46,11 +46,11 @@ void apply(const DeviceOptions& options);              // throws Error where wha
 void add_precision_option(CLI::App& command, std::string& precision);
 Precision parse_precision(const std::string& text);
 
-// Ctrl-C and SIGTERM. The first sets the flag, so that work ends at the next safe point; the second ends the
-// program at once.
+// Ctrl-C, SIGTERM and, unless it is ignored, SIGHUP. The first sets the flag, so that work ends at the next
+// safe point; the second ends the program at once.
 void install_signal_handlers();
 std::atomic<bool>& stop_flag();
-int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM
+int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP
 
 // The file behind `-m`: a path, or the name of a bundled model, looked for in $DGP_WEIGHTS, beside the
 // program, in the source tree and where `cmake --install` puts it.

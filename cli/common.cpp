@@ -84,11 +84,14 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction before {};
+  sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup asks to be left alone
 }
 
 std::atomic<bool>& stop_flag() { return stop; }
 
-int stop_exit_code() { return 128 + (signal_number == SIGTERM ? SIGTERM : SIGINT); }
+int stop_exit_code() { return 128 + (signal_number == 0 ? SIGINT : signal_number.load()); }
 
 fs::path find_model(const std::string& name) {
   std::error_code none;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kExitCodes =
     "Exit status: 0 ok, 2 usage or configuration, 3 bad input file, 4 out of memory or past a limit,\n"
-    "5 reading or writing failed (disk full), 6 not a number, 75 locked, 130 or 143 interrupted.";
+    "5 reading or writing failed (disk full), 6 not a number, 75 locked, 129, 130 or 143 interrupted.";
 
 int report(const std::string& message, int code) {
   std::cerr << "dgp: " << message << "\n";
@@ -50,6 +50,7 @@ int run(CLI::App& app, int argc, char** argv) {
 int main(int argc, char** argv) {
   spin_briefly(argv);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // past the limit on file sizes: an error to report, not the end
   dgp::install_signal_handlers();
   CLI::App app("dgp " DGP_VERSION ": train and run DGPNet, image super-resolution written from scratch");
   app.name("dgp");

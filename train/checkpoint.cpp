@@ -46,6 +46,9 @@ std::map<std::string, std::string> describe(const Counters& c) {
   return {{"iteration", std::to_string(c.iteration)},
           {"skipped", std::to_string(c.skipped)},
           {"skipped_in_row", std::to_string(c.skipped_in_row)},
+          {"returns", std::to_string(c.returns)},
+          {"rate_scale", exact(c.rate_scale)},
+          {"calm", std::to_string(c.calm)},
           {"validation_due", std::to_string(c.validation_due)},
           {"best", exact(c.best)},
           {"best_iteration", std::to_string(c.best_iteration)},
@@ -75,6 +78,7 @@ Counters read_counters(const SafeTensors& file, const std::string& path) {
   Counters c;
   c.iteration = whole("iteration");
   c.skipped = whole("skipped"), c.skipped_in_row = whole("skipped_in_row");
+  c.returns = whole("returns"), c.rate_scale = real("rate_scale"), c.calm = whole("calm") != 0;
   c.validation_due = whole("validation_due") != 0;
   c.best = real("best"), c.best_iteration = whole("best_iteration");
   c.window_parts = read_numbers(text("window_parts")), c.configuration = text("configuration");
@@ -171,6 +175,10 @@ Counters load_checkpoint(const std::string& path, const TrainState& state) {
 std::string checkpoint_path(const std::string& folder, int64_t iteration) {
   std::string digits = std::to_string(iteration);
   return folder + "/" + std::string(9 - std::min<size_t>(9, digits.size()), '0') + digits + ".safetensors";
+}
+
+int64_t checkpoint_iteration(const std::string& path) {
+  return std::strtoll(fs::path(path).stem().c_str(), nullptr, 10);
 }
 
 std::vector<std::string> list_checkpoints(const std::string& folder) {

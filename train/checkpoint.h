@@ -19,6 +19,9 @@ namespace dgp {
 struct Counters {
   int64_t iteration = 0;  // steps done, skipped ones too
   int64_t skipped = 0, skipped_in_row = 0;
+  int64_t returns = 0;          // to an earlier state, after divergence
+  double rate_scale = 1;        // the learning rate's factor since then
+  bool calm = true;             // nothing unusual in the last steps: a state to return to
   bool validation_due = false;  // stopped between a step and its validation
   double best = -std::numeric_limits<double>::infinity();
   int64_t best_iteration = 0;
@@ -46,9 +49,10 @@ void save_checkpoint(const std::string& path, const TrainState& state, const Cou
 // then.
 Counters load_checkpoint(const std::string& path, const TrainState& state);
 
-// Checkpoints of a folder, newest first, and the name of the one after `iteration` steps.
+// Checkpoints of a folder, newest first; the name of the one after `iteration` steps, and back.
 std::vector<std::string> list_checkpoints(const std::string& folder);
 std::string checkpoint_path(const std::string& folder, int64_t iteration);
+int64_t checkpoint_iteration(const std::string& path);
 
 // The newest checkpoint that is sound; each damaged one is told through `message`. Throws Error(bad_file)
 // when there are checkpoints and none is sound; nothing when there is none.

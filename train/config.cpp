@@ -187,7 +187,17 @@ void fields(V& v, TrainConfig& c) {
     s.value("crop", c.validate.crop, 0, 1 << 16);
     s.choice("best", c.validate.best, {"psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb"});
   });
-  v.section("checkpoint", [&](auto& s) { s.value("every", c.checkpoint.every, 1, 1'000'000'000); });
+  v.section("watch", [&](auto& s) {
+    s.value("every", c.watch.every, 1, 1'000'000'000);
+    s.value("outlier", c.watch.outlier, 1, 1e9);
+    s.value("colour", c.watch.colour, 0.001, 1e9);
+    s.value("backoff", c.watch.backoff, 0.001, 1);
+    s.value("returns", c.watch.returns, 0, 1000);
+  });
+  v.section("checkpoint", [&](auto& s) {
+    s.value("every", c.checkpoint.every, 1, 1'000'000'000);
+    s.value("keep", c.checkpoint.keep, 2, 1'000'000);
+  });
   v.section("log", [&](auto& s) { s.value("every", c.log.every, 1, 1'000'000'000); });
   if (c.name.empty() || c.name.find('/') != std::string::npos) v.wrong("name", "expects a name without '/'");
 }

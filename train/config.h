@@ -116,7 +116,11 @@ struct TrainConfig {
     std::vector<SourceConfig> data;
   } validate;
   struct {
-    int64_t every = 500;
+    int64_t every = 100, returns = 3;  // of the preview; so many returns before the run ends, 0: no watch
+    double outlier = 8, colour = 0.1, backoff = 0.5;  // train/watch.h; the rate's factor after a return
+  } watch;
+  struct {
+    int64_t every = 500, keep = 2;  // keep: so many of the newest
   } checkpoint;
   struct {
     int64_t every = 50;

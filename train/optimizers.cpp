@@ -194,7 +194,7 @@ std::vector<OptimizerKind> own_optimizers() {
   return {
       {"adam", {beta("beta1", 0.9), beta("beta2", 0.99), eps, decay}, make_adam<false>},
       {"adamw", {beta("beta1", 0.9), beta("beta2", 0.99), eps, decay}, make_adam<true>},
-      {"sgd", {{"momentum", 0.9, 0, 0.999999}, {"nesterov", 0, 0, 1, true}, decay}, make<Sgd>},
+      {"sgd", {{"momentum", 0.9, 0, 0.999999}, {"nesterov", 0, 0, 1, true, true}, decay}, make<Sgd>},
       {"adan", {beta("beta1", 0.98), beta("beta2", 0.92), beta("beta3", 0.99), eps, decay}, make<Adan>},
       {"schedulefree", {beta("beta1", 0.9, 0.01), beta("beta2", 0.999), eps, decay}, make<ScheduleFree>},
   };

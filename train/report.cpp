@@ -134,6 +134,7 @@ std::string chart(const std::string& title, std::vector<Curve> curves, bool igno
 struct History {
   std::vector<Point> loss, lr, norm, waiting, psnr_y, base_y, psnr_rgb, base_rgb;
   std::map<std::string, std::vector<Point>> terms;  // of the loss
+  std::vector<std::string> events;
   Json last_line, last_validation;
 };
 
@@ -154,6 +155,10 @@ History read_history(const std::string& path) {
       h.psnr_rgb.push_back({x, psnr("mean", "psnr_rgb")}),
           h.base_rgb.push_back({x, psnr("baseline", "psnr_rgb")});
       h.last_validation = j;
+      continue;
+    }
+    if (j.contains("event")) {
+      h.events.push_back(j["event"]);
       continue;
     }
     if (j.contains("loss")) h.loss.push_back({x, j["loss"]});
@@ -245,6 +250,7 @@ void write_report(const TrainConfig& config, const std::string& folder, const st
          << number(h.last_line["seconds"].get<double>() / 3600, 3) << " hours, "
          << number(h.last_line["it_per_s"].get<double>(), 3) << " iterations a second, "
          << h.last_line["skipped"] << " steps skipped.";
+  for (const std::string& event : h.events) html << "<br>&#9888; " << escaped(event);
   html << "</p>\n<div class=\"charts\">"
        << chart("PSNR on Y, dB", {{baseline, "base", h.base_y}, {"output", "main", h.psnr_y}})
        << chart("PSNR on RGB, dB", {{baseline, "base", h.base_rgb}, {"output", "main", h.psnr_rgb}})

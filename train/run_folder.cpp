@@ -1,5 +1,6 @@
 #include "train/run_folder.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -9,6 +10,7 @@
 #include <sstream>
 #include <sys/file.h>
 #include <unistd.h>
+#include <vector>
 
 #include "tensor/file.h"
 #include "train/checkpoint.h"
@@ -23,14 +25,28 @@ int open_or_fail(const std::string& path, int flags) {
   return fd;
 }
 
+// All of the text or, when that fails, none of it.
 void append(int fd, const std::string& path, const std::string& text) {
+  const off_t before = ::lseek(fd, 0, SEEK_END);
   size_t done = 0;
   while (done < text.size()) {
     ssize_t n = ::write(fd, text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0)
-      fail(ErrorCode::io, path, ": cannot write: ", errno == ENOSPC ? "disk full" : std::strerror(errno));
+    if (n <= 0) {
+      const int why = errno;
+      if (before < 0 || ::ftruncate(fd, before) != 0) errno = why;
+      fail(ErrorCode::io, path, ": cannot write: ", why == ENOSPC ? "disk full" : std::strerror(why));
+    }
     done += static_cast<size_t>(n);
+  }
+}
+
+// What processes that were killed while writing a file have left (AtomicFile).
+void remove_temporaries(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".dgp-") && name.ends_with(".tmp")) fs::remove(entry.path(), ignored);
   }
 }
 
@@ -57,6 +73,7 @@ RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.fo
     fs::create_directories(checkpoints(), error);
     fs::create_directories(path("val"), error);
     if (error) fail(ErrorCode::io, folder_, ": cannot create folders: ", error.message());
+    for (const std::string& folder : {folder_, checkpoints(), path("val")}) remove_temporaries(folder);
     write_file(path("config.yml"), to_yaml(config));
     const int fresh = resume ? 0 : O_TRUNC;
     log_ = open_or_fail(path("log.txt"), O_WRONLY | O_CREAT | O_APPEND | fresh);
@@ -100,6 +117,25 @@ void RunFolder::rewind(int64_t iteration, bool validation_due) {
   metrics_ = -1;
   write_file(name, kept);
   metrics_ = open_or_fail(name, O_WRONLY | O_APPEND);
+}
+
+std::string differences(const std::string& before, const std::string& now) {
+  auto lines_of = [](const std::string& text) {
+    std::istringstream lines(text);
+    std::vector<std::string> all;
+    for (std::string line; std::getline(lines, line);) all.push_back(line);
+    return all;
+  };
+  const auto a = lines_of(before), b = lines_of(now);
+  std::string text;
+  auto missing = [&](const std::vector<std::string>& from, const std::vector<std::string>& in,
+                     const char* sign) {
+    for (const std::string& line : from)
+      if (std::find(in.begin(), in.end(), line) == in.end()) text += "\n  " + (sign + line);
+  };
+  missing(a, b, "- ");
+  missing(b, a, "+ ");
+  return text;
 }
 
 }  // namespace dgp

@@ -32,4 +32,7 @@ class RunFolder {
   int lock_ = -1, log_ = -1, metrics_ = -1;
 };
 
+// The lines that only one of two texts has, "- before" and "+ now", each after a line break.
+std::string differences(const std::string& before, const std::string& now);
+
 }  // namespace dgp

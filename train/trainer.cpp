@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tensor/parallel.h"
 #include "train/learner.h"
@@ -14,36 +13,18 @@
 #include "train/run_folder.h"
 #include "train/schedule.h"
 #include "train/validate.h"
+#include "train/watch.h"
 
 namespace dgp {
 namespace {
 
 constexpr int64_t kMostSkippedInRow = 10;
-constexpr int kMostFailedSaves = 3;
+constexpr uint64_t kPreviewStream = 0x100c;  // of random numbers
+constexpr int kMostFailedWrites = 10;
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// The lines that only one of two configurations has, "- before" and "+ now".
-std::string differences(const std::string& before, const std::string& now) {
-  auto lines_of = [](const std::string& text) {
-    std::istringstream lines(text);
-    std::vector<std::string> all;
-    for (std::string line; std::getline(lines, line);) all.push_back(line);
-    return all;
-  };
-  const auto a = lines_of(before), b = lines_of(now);
-  std::string text;
-  auto missing = [&](const std::vector<std::string>& from, const std::vector<std::string>& in,
-                     const char* sign) {
-    for (const std::string& line : from)
-      if (std::find(in.begin(), in.end(), line) == in.end()) text += "\n  " + (sign + line);
-  };
-  missing(a, b, "- ");
-  missing(b, a, "+ ");
-  return text;
 }
 
 class Trainer {
@@ -57,24 +38,34 @@ class Trainer {
   void step();
   void account(const StepResult& result, double lr);
   TrainProgress progress(double lr) const;
+  TrainState state();
+  void look();  // at the preview
+  void go_back(const std::string& reason);
+  bool regular(const std::string& path) const {  // a checkpoint of checkpoint.every, not of a stop
+    return checkpoint_iteration(path) % config_.checkpoint.every == 0;
+  }
+  void write_line(double lr, double norm, const TrainProgress& now);
   void validate();
   void save();
-  void save_or_tell();
+  // Does what writes files; when they cannot be written tells so and lets training go on, a few times.
+  void keep_going(const char* what, const std::function<void()>& action);
   bool stopped() const { return hooks_.stop && *hooks_.stop; }
 
   TrainConfig config_;
   TrainHooks hooks_;
   RunFolder folder_;
-  Learner learner_;
+  std::unique_ptr<Learner> learner_;
   Dataset data_;
   Validator validator_;
+  Watch watch_;
+  Batch preview_;
   Counters at_;
   std::unique_ptr<Loader> loader_;
   Clock::time_point start_ = Clock::now(), window_start_ = start_;
   double seconds_before_ = 0, window_waited_ = 0;
   double shown_rate_ = 0, shown_waiting_ = 0, last_loss_ = 0;  // of the last whole window of the log
   int64_t since_window_ = 0;
-  int failed_saves_ = 0;
+  int failed_writes_ = 0;  // since the last checkpoint
   int64_t saved_at_ = -1;
 };
 
@@ -82,21 +73,32 @@ Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume
     : config_(config),
       hooks_(hooks),
       folder_(config, resume),
-      learner_(config),
+      learner_(std::make_unique<Learner>(config)),
       data_(config.data.train, config.model.scale, config.data.patch, config.data.cache << 20),
-      validator_(config, folder_.path("val")) {
+      validator_(config, folder_.path("val")),
+      watch_(config),
+      preview_(data_.batch(Rng(static_cast<uint64_t>(config.seed), kPreviewStream), 1, false)) {
   begin(resume);
 }
 
 void Trainer::tell(const std::string& text) {
-  folder_.log(text);
   if (hooks_.message) hooks_.message(text);
+  keep_going("log.txt", [&] { folder_.log(text); });
+}
+
+void Trainer::keep_going(const char* what, const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::io || ++failed_writes_ >= kMostFailedWrites) throw;
+    if (hooks_.message) hooks_.message(std::string(what) + " not saved, training goes on: " + e.what());
+  }
 }
 
 void Trainer::begin(bool resume) {
   const uint32_t hash = config_hash(config_);
   if (resume) {
-    auto found = load_newest(folder_.checkpoints(), learner_.state(), [&](const std::string& m) { tell(m); });
+    auto found = load_newest(folder_.checkpoints(), state(), [&](const std::string& m) { tell(m); });
     if (found) {
       at_ = *found;
       saved_at_ = at_.iteration;
@@ -112,9 +114,10 @@ void Trainer::begin(bool resume) {
   seconds_before_ = at_.seconds;
   tell(std::to_string(data_.pictures().size()) + " training pictures, " +
        std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
-       " validation pictures; " + std::to_string(parameter_count(learner_.network())) + " parameters; " +
+       " validation pictures; " + std::to_string(parameter_count(learner_->network())) + " parameters; " +
        std::to_string(num_threads()) + " threads");
   loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
+  if (at_.iteration == 0) look();
   start_ = window_start_ = Clock::now();
 }
 
@@ -122,12 +125,16 @@ TrainResult Trainer::run() {
   if (at_.validation_due && validator_.count() > 0) validate();
   while (at_.iteration < config_.iterations && !stopped()) {
     step();
+    if (const std::string reason = watch_.diverged(); config_.watch.returns > 0 && !reason.empty()) {
+      go_back(reason);
+      continue;
+    }
     const bool last = at_.iteration == config_.iterations;
     if (validator_.count() > 0 && (at_.iteration % config_.validate.every == 0 || last)) {
       at_.validation_due = true;
-      validate();
+      keep_going("validation", [&] { validate(); });
     }
-    if (at_.iteration % config_.checkpoint.every == 0 || last) save_or_tell();
+    if (at_.iteration % config_.checkpoint.every == 0 || last) keep_going("checkpoint", [&] { save(); });
   }
   if (saved_at_ != at_.iteration) save();
   if (validator_.count() == 0) write_report(config_, config_.folder(), {}, "");
@@ -137,16 +144,84 @@ TrainResult Trainer::run() {
   return {at_.iteration, at_.skipped, at_.best, interrupted, std::isfinite(at_.best)};
 }
 
+TrainState Trainer::state() {
+  TrainState state = learner_->state();
+  state.tensors.emplace_back("watch", watch_.state());
+  return state;
+}
+
+void Trainer::look() {
+  NoGrad inference;
+  const Tensor y = learner_->network()(preview_.lr).value();
+  double sums[3] = {};
+  for (int64_t i = 0; i < y.numel(); ++i)
+    sums[i % 3] += double{y.data<float>()[i]} - double{preview_.hr.data<float>()[i]};
+  double drift = 0;
+  for (double sum : sums) {
+    const double mean = std::abs(sum) * 3 / static_cast<double>(y.numel());
+    if (!(mean <= drift)) drift = mean;  // also when it is not a number
+  }
+  watch_.preview(drift);
+}
+
+// To the newest calm checkpoint, or the beginning; what came after it is dropped, as if it had never been.
+void Trainer::go_back(const std::string& reason) {
+  const Counters before = at_;
+  if (before.returns >= config_.watch.returns)
+    fail(ErrorCode::numeric, config_.folder(), ": diverged at iteration ", before.iteration, " again, after ",
+         before.returns, " returns to lower rates: ", reason,
+         "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
+  const auto paths = list_checkpoints(folder_.checkpoints());
+  bool found = false;
+  for (size_t i = 0; i < paths.size() && !found; ++i) {
+    if (!regular(paths[i])) continue;
+    try {
+      at_ = load_checkpoint(paths[i], state());
+      found = at_.calm;
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_file) throw;
+    }
+  }
+  if (!found) {
+    at_ = {};
+    learner_ = std::make_unique<Learner>(config_);
+    watch_ = Watch(config_);
+    look();
+  }
+  at_.returns = before.returns + 1, at_.rate_scale = before.rate_scale * config_.watch.backoff;
+  at_.config = before.config, at_.configuration = before.configuration;
+  if (before.best > at_.best) at_.best = before.best, at_.best_iteration = before.best_iteration;
+  save();
+  const std::string kept = checkpoint_path(folder_.checkpoints(), at_.iteration);
+  std::error_code ignored;
+  for (const std::string& path : paths)
+    if (path > kept) std::filesystem::remove(path, ignored);
+  folder_.rewind(at_.iteration, at_.validation_due);
+  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
+  window_start_ = Clock::now(), since_window_ = 0, window_waited_ = 0;
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%.4g", at_.rate_scale);
+  const std::string text = "diverged at iteration " + std::to_string(before.iteration) + " (" + reason +
+                           "); back to iteration " + std::to_string(at_.iteration) + ", from there at " +
+                           rate + " times the rate";
+  tell(text);
+  keep_going("metrics.jsonl", [&] {
+    folder_.metrics(nlohmann::ordered_json{{"iteration", at_.iteration}, {"event", text}}.dump());
+  });
+}
+
 void Trainer::step() {
-  const double lr = learning_rate(config_, at_.iteration);
+  const double lr = learning_rate(config_, at_.iteration) * at_.rate_scale;
   auto next = [&] {
     Batch batch = loader_->next();
     if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
     return batch;
   };
-  const StepResult result = learner_.step(next, lr);
+  const StepResult result = learner_->step(next, lr);
   ++at_.iteration;
+  watch_.step(result.sound, result.loss);
   account(result, lr);
+  if (at_.iteration % config_.watch.every == 0) look();
 }
 
 void Trainer::account(const StepResult& result, double lr) {
@@ -171,14 +246,7 @@ void Trainer::account(const StepResult& result, double lr) {
   TrainProgress now = progress(lr);
   if (at_.iteration % config_.log.every == 0) {
     now.logged = true;
-    nlohmann::ordered_json line = {{"iteration", at_.iteration}, {"lr", lr},
-                                   {"it_per_s", now.rate},       {"waiting", now.waiting},
-                                   {"skipped", at_.skipped},     {"seconds", at_.seconds}};
-    if (at_.window_steps > 0) line["loss"] = now.loss;
-    for (const auto& [name, value] : now.terms) line["losses"][name] = value;
-    if (std::isfinite(result.norm)) line["grad_norm"] = result.norm;
-    folder_.metrics(line.dump());
-    folder_.log(to_text(now, config_.validate.best));
+    keep_going("metrics.jsonl", [&] { write_line(lr, result.norm, now); });
     shown_rate_ = now.rate, shown_waiting_ = now.waiting, last_loss_ = now.loss;
     at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0, since_window_ = 0;
     window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
@@ -186,13 +254,24 @@ void Trainer::account(const StepResult& result, double lr) {
   if (hooks_.progress) hooks_.progress(now);
 }
 
+void Trainer::write_line(double lr, double norm, const TrainProgress& now) {
+  nlohmann::ordered_json line = {{"iteration", at_.iteration}, {"lr", lr},
+                                 {"it_per_s", now.rate},       {"waiting", now.waiting},
+                                 {"skipped", at_.skipped},     {"seconds", at_.seconds}};
+  if (at_.window_steps > 0) line["loss"] = now.loss;
+  for (const auto& [name, value] : now.terms) line["losses"][name] = value;
+  if (std::isfinite(norm)) line["grad_norm"] = norm;
+  folder_.metrics(line.dump());
+  folder_.log(to_text(now, config_.validate.best));
+}
+
 TrainProgress Trainer::progress(double lr) const {
   TrainProgress p;
   p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
   p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
-  if (at_.window_steps > 0 && at_.window_parts.size() == learner_.terms().size())
+  if (at_.window_steps > 0 && at_.window_parts.size() == learner_->terms().size())
     for (size_t i = 0; i < at_.window_parts.size(); ++i)
-      p.terms.emplace_back(learner_.terms()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
+      p.terms.emplace_back(learner_->terms()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
   const double seconds = std::max(1e-9, seconds_since(window_start_));
   p.rate = static_cast<double>(since_window_) / seconds;
   p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
@@ -208,7 +287,7 @@ nlohmann::ordered_json to_json(const Quality& q) {
 
 void Trainer::validate() {
   const auto before = Clock::now();
-  const auto found = validator_.run(learner_.average(), hooks_.stop);
+  const auto found = validator_.run(learner_->average(), hooks_.stop);
   if (!found) return;
   const Quality &mean = found->mean, &base = found->baseline;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
@@ -218,7 +297,7 @@ void Trainer::validate() {
   const double value = mean.by_name(config_.validate.best);
   const bool better = value > at_.best;
   if (better) {
-    save_network(folder_.path("best.safetensors"), learner_.average(), config_);
+    save_network(folder_.path("best.safetensors"), learner_->average(), config_);
     at_.best = value, at_.best_iteration = at_.iteration;
   }
   at_.validation_due = false;
@@ -244,44 +323,25 @@ void Trainer::validate() {
 }
 
 void Trainer::save() {
+  at_.calm = watch_.calm();
   at_.seconds = seconds_before_ + seconds_since(start_);
-  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), learner_.state(), at_);
+  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), state(), at_);
   saved_at_ = at_.iteration;
-  save_network(folder_.path("last.safetensors"), learner_.average(), config_);
+  save_network(folder_.path("last.safetensors"), learner_->average(), config_);
+  // Those saved where a run was stopped go first, so that what a divergence may return to does not depend on
+  // stops.
   const auto all = list_checkpoints(folder_.checkpoints());
   std::error_code ignored;
-  for (size_t i = 2; i < all.size(); ++i) std::filesystem::remove(all[i], ignored);
-}
-
-void Trainer::save_or_tell() {
-  try {
-    save();
-    failed_saves_ = 0;
-  } catch (const Error& e) {
-    if (e.code() != ErrorCode::io || ++failed_saves_ >= kMostFailedSaves) throw;
-    if (hooks_.message) hooks_.message(std::string("checkpoint not saved, training goes on: ") + e.what());
+  int64_t kept = 0;
+  for (const std::string& path : all) {
+    const bool keep = regular(path) && kept < config_.checkpoint.keep;
+    kept += keep;
+    if (!keep && path != all[0]) std::filesystem::remove(path, ignored);
   }
+  failed_writes_ = 0;
 }
 
 }  // namespace
-
-std::string to_text(const TrainProgress& p, const std::string& best_name) {
-  char text[256], best[64] = "";
-  std::string terms;
-  for (const auto& [name, value] : p.terms) {
-    std::snprintf(text, sizeof text, " %s %.5f", name.c_str(), value);
-    if (p.terms.size() > 1) terms += text;
-  }
-  if (!terms.empty()) terms = " (" + terms.substr(1) + ")";
-  if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
-  const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);
-  std::snprintf(text, sizeof text, "  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left", p.lr,
-                p.rate, 100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
-  char head[96];
-  std::snprintf(head, sizeof head, "%lld/%lld  loss %.5f", static_cast<long long>(p.iteration),
-                static_cast<long long>(p.iterations), p.loss);
-  return head + terms + text;
-}
 
 TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resume) {
   if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));

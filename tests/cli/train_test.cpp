@@ -18,7 +18,7 @@ struct Scene : TempFolder {
   std::string file;
 
   explicit Scene(int64_t iterations) : config(small_run(*this)) {
-    config.iterations = iterations;
+    config.iterations = iterations, config.schedule.type = "constant";
     config.validate.data = config.data.train;
     config.validate.every = 20, config.validate.border = 2, config.validate.images = 0;
     file = path / "run.yml";
@@ -50,18 +50,59 @@ int signalled(const Scene& scene, int number, std::chrono::milliseconds later) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-}  // namespace
-
-TEST_CASE("a run killed ten times ends with the bits of one left alone") {
-  Scene alone(200), killed(200);
+// Kills at random moments after a checkpoint; returns how many there were before the run reached its end.
+int kill_and_compare(int64_t iterations, int most) {
+  Scene alone(iterations), killed(iterations);
   REQUIRE(alone.train().status == 0);
   int kills = 0;
   Rng rng(11);
-  for (int i = 0; i < 10; ++i)
+  for (int i = 0; i < most; ++i)
     kills += signalled(killed, SIGKILL, std::chrono::milliseconds(rng.below(12))) == 128 + SIGKILL;
-  CHECK(kills >= 3);  // a fast machine may reach the end before the tenth
   CHECK(killed.train("--resume").status == 0);
   CHECK(outcome(killed.config) == outcome(alone.config));
+  const auto folder = killed.config.folder() + "/checkpoints";
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 2);  // nothing half written is left
+  return kills;
+}
+
+}  // namespace
+
+TEST_CASE("a run killed ten times ends with the bits of one left alone") {
+  CHECK(kill_and_compare(200, 10) >= 3);  // a fast machine may reach the end before the tenth
+}
+
+TEST_CASE("a run killed two hundred times ends with the bits of one left alone", "[.kills]") {
+  CHECK(kill_and_compare(10'000, 200) == 200);
+}
+
+TEST_CASE("SIGHUP saves and stops, unless nohup says otherwise") {
+  Scene scene(1'000'000);
+  CHECK(signalled(scene, SIGHUP, std::chrono::milliseconds(3)) == 129);
+  scene.config.iterations = 400, scene.config.out = scene / "second";
+  write_file(scene.file, to_yaml(scene.config));
+  struct sigaction ignore {
+  }, before{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGHUP, &ignore, &before);
+  CHECK(signalled(scene, SIGHUP, std::chrono::milliseconds(3)) == 0);
+  sigaction(SIGHUP, &before, nullptr);
+}
+
+TEST_CASE("when the disk is full, what is there stays sound, and the run goes on from it later") {
+  Scene alone(60), full(60);
+  REQUIRE(alone.train().status == 0);
+  REQUIRE(full.train("--set iterations=20").status == 0);
+  const std::string sound = full.newest(), bytes = read_file(sound);
+  // No file may grow past 8 KiB: logs go on for a while, checkpoints do not fit.
+  REQUIRE(bytes.size() > 3 * 8192);
+  Outcome out = dgp_run("train " + full.file + " --resume", "ulimit -f 16;");
+  CHECK(out.status == 5);
+  CHECK_THAT(out.out, ContainsSubstring("checkpoint not saved, training goes on"));
+  CHECK_THAT(out.err, ContainsSubstring("File too large"));
+  CHECK(full.newest() == sound);
+  CHECK(read_file(sound) == bytes);
+  CHECK(full.train("--resume").status == 0);
+  CHECK(outcome(full.config) == outcome(alone.config));
 }
 
 TEST_CASE("Ctrl-C and SIGTERM save and stop, and the run goes on") {

@@ -13,7 +13,7 @@
 inline std::string outcome(const dgp::TrainConfig& config) {
   using namespace dgp;
   SafeTensors last = read_safetensors(list_checkpoints(config.folder() + "/checkpoints").at(0));
-  last.metadata.erase("seconds"), last.metadata.erase("checksum"), last.metadata.erase("config");
+  for (const char* key : {"seconds", "checksum", "config", "configuration"}) last.metadata.erase(key);
   std::ostringstream text;
   for (const std::string& bytes : {safetensors_bytes(last), read_file(config.folder() + "/last.safetensors")})
     text << crc32(bytes.data(), bytes.size()) << "\n";
