@@ -1,6 +1,6 @@
-// dgp bench model: DGPNet's presets as they run, fused and folded, on an LR picture of random pixels.
-// Effective GFLOP/s counts the folded form's multiply-adds as if every convolution were computed directly, so
-// a ratio to the FMA peak above 1 is what Winograd's algorithm saves.
+// dgp bench model: networks as they run (DGPNet fused and folded, EDSR) on an LR picture of random pixels.
+// Effective GFLOP/s counts the multiply-adds (DGPNet's: folded) as if every convolution were computed
+// directly, so a ratio to the FMA peak above 1 is what Winograd's algorithm saves.
 // --interactive runs once for every line read, so that another program can take turns with this one
 // (bench/peers).
 #include <algorithm>
@@ -12,9 +12,9 @@
 
 #include "bench/bench.h"
 #include "bench/peak.h"
+#include "bench/runner.h"
 #include "cli/cli.h"
 #include "infer/upscaler.h"
-#include "models/state.h"
 #include "tensor/allocator.h"
 #include "tensor/isa.h"
 #include "tensor/npy.h"
@@ -44,9 +44,9 @@ struct Layer {
 
 struct Row {
   std::string model;
-  DGPNetConfig config;
+  Runner runner;
   double ms = 0, gflops = 0;
-  int64_t multiply_adds = 0, parameters = 0, peak_bytes = 0;
+  int64_t multiply_adds = 0, peak_bytes = 0;
   std::vector<Layer> layers = {};  // in the order they run
 };
 
@@ -56,9 +56,9 @@ double milliseconds(const std::function<void()>& body) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-UpscalerOptions upscaler_options(const ModelBenchOptions& options) {
-  return {.tile_rows = -1,
-          .progress = [](double) { return !stop_flag(); },
+RunnerOptions runner_options(const ModelBenchOptions& options) {
+  return {.scale = options.scale,
+          .unshuffle = options.unshuffle,
           .precision = parse_precision(options.precision)};
 }
 
@@ -86,21 +86,21 @@ std::string layer_name(const std::string& step) {
 }
 
 // Where the time of a run goes, from runs of their own: a clock in every step must not slow the others down.
-std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, const ModelBenchOptions& options) {
+std::vector<Layer> profile(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
   std::vector<Layer> layers;
-  UpscalerOptions settings = upscaler_options(options);
+  RunnerOptions settings = runner_options(options);
   settings.observe = [&](const LayerTime& step) {
-    std::string name = layer_name(step.name);
-    auto at = std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.name == name; });
-    if (at == layers.end()) at = layers.insert(at, Layer{name});
+    std::string layer = layer_name(step.name);
+    auto at = std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.name == layer; });
+    if (at == layers.end()) at = layers.insert(at, Layer{layer});
     at->ms += step.seconds * 1e3;
     at->multiply_adds += step.multiply_adds;
     at->bytes += step.bytes;
   };
-  Upscaler upscaler(net, settings);
-  upscaler(lr);
+  Runner runner = make_runner(name, settings);
+  runner.run(lr);
   layers.clear();  // the first run fills the allocator's cache
-  for (int64_t i = 0; i < options.runs; ++i) upscaler(lr);
+  for (int64_t i = 0; i < options.runs; ++i) runner.run(lr);
   for (Layer& layer : layers) {
     layer.ms /= static_cast<double>(options.runs);
     layer.multiply_adds /= static_cast<double>(options.runs);
@@ -110,35 +110,32 @@ std::vector<Layer> profile(const DGPNet& net, const Tensor& lr, const ModelBench
 }
 
 Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
-  DGPNet net = fuse(bench_network(name, options.scale, options.unshuffle));
-  Upscaler upscaler(net, upscaler_options(options));
+  Row row{name, make_runner(name, runner_options(options))};
+  const Runner& runner = row.runner;
   release_cached_memory();
   reset_peak_memory();
-  Tensor hr = upscaler(lr);
+  Tensor hr = runner.run(lr);
   if (!options.output.empty()) write_npy(options.output, hr);
-  Row row{name, net.config};
   row.peak_bytes = memory_stats().peak;
   std::vector<double> times;
-  for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { upscaler(lr); }));
+  for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { runner.run(lr); }));
   std::nth_element(times.begin(), times.begin() + options.runs / 2, times.end());
   row.ms = times[static_cast<size_t>(options.runs / 2)];
-  row.multiply_adds = multiply_adds(net.config, Form::folded, lr.shape()[1], lr.shape()[2]);
-  row.parameters = parameter_count(net);
+  row.multiply_adds = runner.multiply_adds(lr.shape()[1], lr.shape()[2]);
   row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
-  if (options.json || options.layers) row.layers = profile(net, lr, options);
+  if (options.json || options.layers) row.layers = profile(name, lr, options);
   return row;
 }
 
 // The result is written and "ready" printed; then each line of standard input asks for one run and is
 // answered by its milliseconds. Ends with the input.
 void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
-  Upscaler upscaler(bench_network(options.models[0], options.scale, options.unshuffle),
-                    upscaler_options(options));
-  Tensor hr = upscaler(lr);
+  Runner runner = make_runner(options.models[0], runner_options(options));
+  Tensor hr = runner.run(lr);
   if (!options.output.empty()) write_npy(options.output, hr);
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);)
-    std::cout << milliseconds([&] { upscaler(lr); }) << std::endl;
+    std::cout << milliseconds([&] { runner.run(lr); }) << std::endl;
 }
 
 // Effective GFLOP/s and GB/s of a layer, and their shares of the two limits.
@@ -180,11 +177,11 @@ void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, con
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Row& row : rows)
     list.push_back({{"model", row.model},
-                    {"scale", row.config.scale},
-                    {"channels", row.config.channels},
-                    {"blocks", row.config.blocks},
-                    {"unshuffle", row.config.unshuffle},
-                    {"parameters", row.parameters},
+                    {"scale", row.runner.scale},
+                    {"channels", row.runner.channels},
+                    {"blocks", row.runner.blocks},
+                    {"unshuffle", row.runner.unshuffle},
+                    {"parameters", row.runner.parameters},
                     {"multiply_adds", row.multiply_adds},
                     {"ms", row.ms},
                     {"gflops", row.gflops},
@@ -209,7 +206,7 @@ void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, co
               "GFLOP/s", "ratio", "memory");
   for (const Row& row : rows) {
     std::printf("%-12s %3lld %10s %12s %10.1f %10.1f %7.2f %7.0f MB\n", row.model.c_str(),
-                static_cast<long long>(row.config.scale), with_commas(row.parameters).c_str(),
+                static_cast<long long>(row.runner.scale), with_commas(row.runner.parameters).c_str(),
                 with_unit(static_cast<double>(row.multiply_adds)).c_str(), row.ms, row.gflops,
                 row.gflops / limits.gflops, static_cast<double>(row.peak_bytes) / 1e6);
     if (!row.layers.empty()) print_layers(row, limits);
@@ -242,19 +239,11 @@ void run_bench(const ModelBenchOptions& options) {
 
 }  // namespace
 
-DGPNet bench_network(const std::string& name, int64_t scale, int64_t unshuffle) {
-  if (name == "tiny") return DGPNet(DGPNetConfig::tiny(scale, unshuffle));
-  if (name == "small") return DGPNet(DGPNetConfig::small(scale, unshuffle));
-  if (name == "base") return DGPNet(DGPNetConfig::base(scale, unshuffle));
-  if (name == "large") return DGPNet(DGPNetConfig::large(scale, unshuffle));
-  return load_model(find_model(name).string());
-}
-
 void add_bench_model(CLI::App& bench) {
   auto options = std::make_shared<ModelBenchOptions>();
   CLI::App* command = add_command(bench, "model", "Whole networks: time, arithmetic, memory",
                                   "dgp bench model base large --size 960x540 --json");
-  command->add_option("model", options->models, "tiny, small, base, large or a model");
+  command->add_option("model", options->models, "tiny, small, base, large, edsr or a model");
   command->add_option("--size", options->size, "LR width x height");
   command->add_option("--input", options->input, ".npy f32 [1,height,width,3] instead of random pixels");
   command->add_option("--output", options->output, "write the result to this .npy; one model");

@@ -5,6 +5,7 @@
 #include "image/image.h"
 #include "image/metrics.h"
 #include "image/resize.h"
+#include "models/edsr.h"
 #include "models/state.h"
 #include "tensor/npy.h"
 #include "tests/cli/run.h"
@@ -222,4 +223,26 @@ TEST_CASE("bench model takes pixels, writes the result and runs once for each li
   CHECK(fs::exists(folder / "hr.npy"));
   CHECK(dgp_run("bench model tiny --input '" + (folder / "wrong.npy") + "'").status == 3);
   CHECK(dgp_run("bench model tiny small --interactive").status == 2);
+}
+
+TEST_CASE("bench model runs EDSR, the preset and a file, and counts its layers") {
+  TempFolder folder;
+  EDSR net({2, 8, 1}, Rng(7));
+  save_model(folder / "net.safetensors", net);
+  Tensor lr = random_tensor({1, 9, 11, 3}, 6);
+  write_npy(folder / "lr.npy", lr);
+  std::string given = "' --input '" + (folder / "lr.npy") + "' --runs 1 --json";
+  Outcome outcome = dgp_run("bench model '" + (folder / "net.safetensors") + given + " --output '" +
+                            (folder / "hr.npy") + "'");
+  REQUIRE(outcome.status == 0);
+  CHECK(relative_difference(read_npy(folder / "hr.npy"), net(Var(lr)).value()) < 1e-5);
+  json row = json::parse(outcome.out)["rows"][0];
+  CHECK(row["multiply_adds"] == multiply_adds(net.config, 9, 11));
+  CHECK(row["channels"] == 8);
+  CHECK(row["layers"].dump().find("block.conv2") != std::string::npos);
+  row = json::parse(dgp_run("bench model edsr --size 8x4 --runs 1 --json").out)["rows"][0];
+  CHECK(row["blocks"] == 16);
+  CHECK(row["parameters"] == 1517571);
+  CHECK(dgp_run("bench model edsr --unshuffle 2").status == 2);
+  CHECK(dgp_run("bench model edsr --scale 5").status == 2);
 }
