@@ -57,9 +57,11 @@ bench: program
 	$(DGP) bench model
 	$(DGP) bench step
 
-# Against PyTorch, ONNX Runtime and OpenVINO, which are installed from PyPI into $(BUILD)/peers-venv: bench/peers/README.md.
+# Against PyTorch, ONNX Runtime, OpenVINO and ncnn, which are installed from PyPI into $(BUILD)/peers-venv:
+# bench/peers/README.md. PEERS=--smoke: do the scripts work?
+PEERS ?=
 bench-peers: program
-	python3 bench/peers/run.py --dgp $(DGP) --venv $(BUILD)/peers-venv --json $(BUILD)/peers.json
+	python3 bench/peers/run.py --dgp $(DGP) --venv $(BUILD)/peers-venv --json $(BUILD)/peers.json $(PEERS)
 
 # The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
 # alone: it needs the packages clang and libomp-dev.

@@ -2,24 +2,70 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
-PACKAGES = ("numpy", "torch", "onnx", "onnxruntime", "openvino")
+PACKAGES = ("numpy", "torch", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "pillow")
+MODULES = {"pillow": "PIL"}  # where the module is not called like the package
+TORCH_WITHOUT_CUDA = "https://download.pytorch.org/whl/cpu"  # some 200 MB; PyPI's brings CUDA along, some 5 GB
 
 
-def enter(folder):
-    """Runs this program again under PEERS_PYTHON, or under the virtual environment `folder`."""
+def missing(python, packages):
+    """Those of `packages` that `python` does not find; looks without importing, which takes seconds."""
+    modules = [MODULES.get(package, package) for package in packages]
+    code = f"import importlib.util as u; print(*[m for m in {modules} if u.find_spec(m) is None])"
+    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    return [package for package, module in zip(packages, modules) if module in found]
+
+
+def reachable(url):
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+        return True
+    except OSError:
+        return False
+
+
+def install(venv):
+    """The virtual environment's Python, with all packages."""
+    python = str(venv / "bin" / "python")
+    print(f"Installing {', '.join(PACKAGES)} into {venv}: some minutes, once", file=sys.stderr)
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        if reachable(TORCH_WITHOUT_CUDA + "/torch/"):
+            subprocess.run([*pip, "--index-url", TORCH_WITHOUT_CUDA, "torch"], check=True)
+        subprocess.run([*pip, *PACKAGES], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"The peers could not be installed into {venv} ({error}); pip's message is above. They come "
+                         "from pypi.org: where there is no network, let PEERS_PYTHON name a Python that has "
+                         f"{', '.join(PACKAGES)}.") from error
+    return python
+
+
+def python_with_peers(venv, packages=PACKAGES):
+    """PEERS_PYTHON, or the Python of the virtual environment `venv`, which is made where it is not complete."""
+    python = os.environ.get("PEERS_PYTHON")
+    if python:
+        try:
+            lacking = missing(python, packages)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"PEERS_PYTHON={python}: expects a Python that runs; {error}") from error
+        if lacking:
+            raise SystemExit(f"PEERS_PYTHON={python} lacks {', '.join(lacking)}. Install with\n"
+                             f"  {python} -m pip install {' '.join(lacking)}\nor unset PEERS_PYTHON.")
+        return python
+    venv = Path(venv).resolve()
+    python = str(venv / "bin" / "python")
+    if not os.path.exists(python) or missing(python, packages):
+        return install(venv)
+    return python
+
+
+def enter(venv):
+    """Runs this program again in the Python that has the peers."""
     if os.environ.get("PEERS_INSIDE"):
         return
-    python = os.environ.get("PEERS_PYTHON")
-    if not python:
-        installed = Path(folder) / ".installed"
-        python = str(Path(folder).resolve() / "bin" / "python")
-        if not installed.exists():
-            print(f"Installing {', '.join(PACKAGES)} into {folder}: some minutes, once", file=sys.stderr)
-            if not os.path.exists(python):
-                subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-            installed.touch()
+    python = python_with_peers(venv)
     os.environ["PEERS_INSIDE"] = "1"
     os.execv(python, [python, *sys.argv])

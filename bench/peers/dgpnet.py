@@ -1,4 +1,4 @@
-"""DGPNet in PyTorch, fused or folded as well, and the safetensors files it shares with dgp.
+"""DGPNet in PyTorch as it is deployed: fused, or folded as well.
 
 Written to be fast in the peers: convolutions of one input are joined into one, as a user of PyTorch who
 deploys the network would. The values equal dgp's up to rounding.
@@ -6,42 +6,15 @@ deploys the network would. The values equal dgp's up to rounding.
 import json
 import math
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from weights import read_safetensors
+
 SLOPE = 0.1
 CONFIGS = {"tiny": (16, 2), "small": (32, 4), "base": (48, 6), "large": (64, 12)}  # channels, blocks
 SECOND_STAGE = ("stat_to_stat", "stat_to_struct", "struct_to_stat", "struct_to_struct")
-
-
-def read_safetensors(path):
-    """float32 tensors by name, and the metadata."""
-    with open(path, "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        blob = file.read()
-    metadata = header.pop("__metadata__", {})
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        array = np.frombuffer(blob[begin:end], dtype="<f4").reshape(entry["shape"])
-        tensors[name] = torch.from_numpy(array.copy())
-    return tensors, metadata
-
-
-def write_safetensors(path, tensors, metadata):
-    header, at = {"__metadata__": metadata}, 0
-    for name, tensor in tensors.items():
-        size = 4 * tensor.numel()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in tensors.values():
-            file.write(tensor.contiguous().numpy().astype("<f4").tobytes())
 
 
 def random_model(preset, seed, scale=4):
