@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <unistd.h>
 
 #include "tensor/allocator.h"
 #include "tensor/isa.h"
@@ -50,12 +51,25 @@ class Scratch {
   std::shared_ptr<std::byte[]> block_;
 };
 
+// Of few channels there is little to multiply: the transforms would cost more than they save.
 bool takes_winograd(const ConvGeometry& g) {
-  return g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1 && g.padding <= 2;
+  constexpr int64_t kFewest = 8;
+  return g.c >= kFewest && g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1 &&
+         g.padding <= 2;
 }
 
 // From three channels to three: tiles of vectors of channels would be nearly empty (ops/kernels/rgb.h).
 bool takes_rgb(const ConvGeometry& g) { return g.c == 3 && g.o == 3; }
+
+// Of one core; 0 where the system does not tell.
+int64_t l2_bytes() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  static const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes;
+#else
+  return 0;
+#endif
+}
 
 // Tiles of all images, numbered in one sequence, cut into chunks of whole blocks.
 struct TileChunks {
@@ -79,7 +93,7 @@ bool streams(const Kernels& kernels, int64_t images, const ImageRows& y) {
 void run_winograd(const PackedWeights& weights, int64_t images, const ImageRows& x, int64_t padding,
                   const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride) {
   const Kernels& kernels = *weights.kernels;
-  int64_t block = kernels.winograd_block(x.channels);
+  int64_t block = kernels.winograd_block(x.channels, l2_bytes());
   TileChunks chunks = tile_chunks(images, y.rows, y.width, block);
   while (chunks.total < 8 &&
          block > 6) {  // a small picture is cut finer, so that every thread gets its share

@@ -42,6 +42,9 @@ DGP_INLINE Vec<lanes> broadcast(float value) {
   return value - Vec<lanes>{};  // x - 0 is x for every x, so that this is one instruction
 }
 
+// Hides from the compiler how a number came about, so that it keeps the number and does not derive others.
+DGP_INLINE void forget_origin(int64_t& number) { asm("" : "+r"(number)); }
+
 // The first `count` < lanes floats; the other lanes are 0. Nothing behind them is touched.
 template <int lanes>
 DGP_INLINE Vec<lanes> load_part(const float* p, int64_t count) {

@@ -60,31 +60,46 @@ int64_t run_length(const DirectForward& args) {
   return run;
 }
 
-// The input that a 1x1 kernel reads next but one tile, fetched while this tile's results are stored: each
-// float is read once, and a tile is over before the processor's own prefetcher has found its rows.
-DGP_INLINE void fetch_ahead(const float* a, int64_t pixels, int64_t lda, int64_t first) {
-  constexpr int64_t kTile = 12, kLine = 16;  // pixels; floats in a cache line
-  int64_t begin = (first + kTile) * lda, end = begin + kTile * lda;
-  if (end > pixels * lda) end = pixels * lda;
-  for (int64_t i = begin; i < end; i += kLine) prefetch_l2(a + i);
-}
+// Where the results of one row of one panel go.
+struct IntoRow {
+  const Finish* finish;
+  const float* residual;  // or null
+  float* y;
+  int64_t step;
+
+  DGP_INLINE auto operator()(int64_t, int64_t first) const {
+    const float* r_first = residual ? residual + first * step : nullptr;
+    return [finish = finish, r_first, y_first = y + first * step, step = step](int64_t r, int64_t i, V sum) {
+      int64_t at = r * step + i * kLanes;
+      finish[i](sum, r_first ? r_first + at : nullptr, y_first + at);
+    };
+  }
+};
+
+// The same for a 1x1 kernel, which reads each float once: what the tile after the next reads is fetched,
+// since a tile is over before the processor's own prefetcher has found its rows.
+struct IntoRowFetching : IntoRow {
+  const float *a, *end;
+  int64_t lda, tile;  // tile: rows of a tile
+
+  static constexpr int fetch_lines(int rows) { return (rows + 3) / 4; }
+  const float* fetch(int64_t, int64_t first) const {
+    const float* ahead = a + (first + 2 * tile) * lda;
+    return ahead < end ? ahead : a;
+  }
+};
 
 // One row of results of one panel.
 void put_row(const DirectForward& args, const Panel& panel, const Finish* finish, Segments segments,
              const float* a, int64_t pixels, int64_t lda, const float* u, int64_t y_at) {
-  int64_t step = args.out_step * args.y.channels;
   const float* residual = args.epilogue.residual ? args.epilogue.residual + y_at : nullptr;
-  float* y = const_cast<float*>(args.y.data) + y_at;
-  bool read_once = args.taps == 1 && panel.first == 0;
-  multiply_panel(panel.vectors, pixels, segments, a, lda, u, [&](int64_t first) {
-    if (read_once) fetch_ahead(a, pixels, lda, first);
-    const float* r_first = residual ? residual + first * step : nullptr;
-    float* y_first = y + first * step;
-    return [=](int64_t r, int64_t i, V sum) {
-      int64_t at = r * step + i * kLanes;
-      finish[i](sum, r_first ? r_first + at : nullptr, y_first + at);
-    };
-  });
+  IntoRow into{finish, residual, const_cast<float*>(args.y.data) + y_at, args.out_step * args.y.channels};
+  if (args.taps == 1 && panel.first == 0) {
+    int64_t tile = tile_rows(static_cast<int>(panel.vectors));
+    IntoRowFetching fetching{into, a, a + pixels * lda, lda, tile};
+    return multiply_panel(panel.vectors, {1, 0, 0}, pixels, segments, a, lda, u, fetching);
+  }
+  multiply_panel(panel.vectors, {1, 0, 0}, pixels, segments, a, lda, u, into);
 }
 
 // Red, green and blue to the same: rgb.h. Kernels of one row of taps a segment, no strides.

@@ -7,14 +7,21 @@
 namespace dgp::DGP_ISA {
 namespace {
 
+constexpr int64_t kPage = 1024;    // floats of 4 KiB
 constexpr int64_t kPlanePad = 16;  // floats between planes: without it all 36 fall into the same cache sets
 
 int64_t plane_size(int64_t tiles, int64_t channels) { return tiles * channels + kPlanePad; }
 
-// The input of the next block, fetched into L2 a few cache lines at a time while the products run.
+// Where m begins after v: at the same place in a page, so that results on their way to memory are not taken
+// for the rows of v that are loaded next (a processor first compares the lower 12 bits of addresses).
+int64_t v_size(int64_t plane) { return round_up(36 * plane, kPage); }
+
+// The input of the next block, [rows][per_row], fetched into L2 while the products run: `chunk` floats a tile
+// of a product, so that all of it is there when the last one ends.
 class Ahead {
  public:
-  Ahead(const ImageRows& x, int64_t y, int64_t x_begin, int64_t pixels, int64_t steps) {
+  Ahead(const ImageRows& x, int64_t y, int64_t x_begin, int64_t pixels, int64_t chunk)
+      : at_(x.data), chunk_(chunk) {
     int64_t top = y - x.first < 0 ? 0 : y - x.first,
             bottom = y - x.first + 6 < x.rows ? y - x.first + 6 : x.rows;
     int64_t left = x_begin < 0 ? 0 : x_begin, right = x_begin + pixels < x.width ? x_begin + pixels : x.width;
@@ -23,21 +30,22 @@ class Ahead {
     per_row_ = (right - left) * x.channels;
     at_ = x.data + top * row_ + left * x.channels;
     rows_left_ = bottom - top;
-    per_step_ = (rows_left_ * (per_row_ / kLine + 1) + steps - 1) / steps;
   }
 
-  DGP_INLINE void step() {
-    for (int64_t i = 0; i < per_step_ && rows_left_ > 0; ++i) {
-      prefetch_l2(at_ + done_);
-      done_ += kLine;
-      if (done_ >= per_row_) done_ = 0, at_ += row_, --rows_left_;
+  // The beginning of the next chunk; after the last one, of the last row again.
+  DGP_INLINE const float* next() {
+    const float* chunk = at_ + done_;
+    done_ += chunk_;
+    if (done_ >= per_row_) {
+      done_ = 0;
+      if (rows_left_ > 1) at_ += row_, --rows_left_;
     }
+    return chunk;
   }
 
  private:
-  static constexpr int64_t kLine = 16;  // floats in a cache line
-  const float* at_ = nullptr;
-  int64_t row_ = 0, per_row_ = 0, rows_left_ = 0, per_step_ = 0, done_ = 0;
+  const float* at_;
+  int64_t chunk_, row_ = 0, per_row_ = 0, rows_left_ = 0, done_ = 0;
 };
 
 // v [36][tiles, ldv] = B^T d B of tiles [begin, begin + tiles); ldv in units of Product.
@@ -52,21 +60,28 @@ void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles,
   }
 }
 
-// m [36][tiles, vectors * kLanes] = v u for one panel; ldv and k in units of Product.
+// Where the products of one panel go: m [36][tiles, ldm].
+struct IntoPlanes {
+  float* m;
+  int64_t m_plane, ldm;
+  Ahead& ahead;
+
+  // A tile of 4x4 pixels reads 6x6, 1.5 times what is new in it; its share of the 36 products' k: a line for
+  // four of them, and six tiles of pixels are one of products.
+  static constexpr int fetch_lines(int rows) { return (rows + 5) / 6; }
+  const float* fetch(int64_t, int64_t) const { return ahead.next(); }
+  DGP_INLINE auto operator()(int64_t xi, int64_t first) const {
+    float* rows = m + xi * m_plane + first * ldm;
+    return [rows, ld = ldm](int64_t r, int64_t i, V sum) { store<kLanes>(rows + r * ld + i * kLanes, sum); };
+  }
+};
+
+// m = v u for one panel; ldv and k in units of Product.
 template <class Product>
 void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, int64_t tiles, const float* u,
-                     int64_t vectors, float* m, int64_t m_plane, Ahead& ahead) {
+                     int64_t vectors, const IntoPlanes& into) {
   const int64_t whole = 0;
-  int64_t ldm = vectors * kLanes;
-  for (int64_t xi = 0; xi < 36; ++xi) {
-    float* out = m + xi * m_plane;
-    multiply_panel<Product>(
-        vectors, tiles, {&whole, 1, k}, v + xi * v_plane, ldv, u + xi * k * ldm, [&](int64_t first) {
-          float* rows = out + first * ldm;
-          return [=](int64_t r, int64_t i, V sum) { store<kLanes>(rows + r * ldm + i * kLanes, sum); };
-        });
-    ahead.step();
-  }
+  multiply_panel<Product>(vectors, {36, v_plane, k * into.ldm}, tiles, {&whole, 1, k}, v, ldv, u, into);
 }
 
 // Where one tile goes: `rows` x `columns` pixels of y, and the residual there.
@@ -132,17 +147,18 @@ void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, 
   int64_t ldv = round_up(x.channels, kLanes) / Product::kPerUnit, v_plane = plane_size(tiles, ldv);
   int64_t across = (y.width + 3) / 4;
   float* v = scratch;
-  float* m = v + 36 * v_plane;
+  float* m = v + v_size(v_plane);
   float* room = m + 36 * plane_size(tiles, kPanelVectors * kLanes);
   transform_inputs<Product>(args, tile_begin, tiles, across, v, v_plane, ldv, room);
-  int64_t panels = panel_count(y.channels);
-  Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
-              tiles * 4 + 2, 36 * panels);
-  for (int64_t p = 0; p < panels; ++p) {
+  for (int64_t p = 0; p < panel_count(y.channels); ++p) {
     Panel panel = panel_of(y.channels, p);
     int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
-    multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, m,
-                             m_plane, ahead);
+    // All of it while the first panel is multiplied; a chunk is what a tile's loop over k fetches.
+    int64_t chunk = IntoPlanes::fetch_lines(tile_rows(static_cast<int>(panel.vectors))) * (k / 4) * 16;
+    Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
+                p == 0 ? tiles * 4 + 2 : 0, chunk);
+    IntoPlanes into{m, m_plane, panel.vectors * kLanes, ahead};
+    multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, into);
     put_tiles(args, tile_begin, tiles, across, panel, m, m_plane);
   }
   if (args.epilogue.stream) stream_fence();
@@ -150,11 +166,15 @@ void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, 
 
 }  // namespace
 
-int64_t winograd_block(int64_t k) { return k > 64 ? 12 : 24; }
+int64_t winograd_block(int64_t k, int64_t l2_bytes) {
+  if (k <= 64) return 24;
+  // u is too large for L2 then, and read again for each block: blocks as large as leave L2 room for v and m.
+  return l2_bytes >= int64_t{2} << 20 ? 36 : 12;
+}
 
 int64_t winograd_scratch(int64_t k, int64_t tiles) {
   int64_t padded = round_up(k, kLanes);
-  return 36 * (plane_size(tiles, padded) + plane_size(tiles, kPanelVectors * kLanes) + padded);
+  return v_size(plane_size(tiles, padded)) + 36 * (plane_size(tiles, kPanelVectors * kLanes) + padded);
 }
 
 void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch) {

@@ -27,20 +27,22 @@ void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a,
   const int64_t whole = 0;
   for (int64_t p = 0; p < panel_count(n); ++p) {
     Panel panel = panel_of(n, p);
-    multiply_panel(panel.vectors, m, {&whole, 1, k}, a, lda, packed + panel.first * k, [&](int64_t first) {
-      return [=](int64_t r, int64_t i, V sum) {
-        int64_t column = panel.first + i * kLanes, count = n - column < kLanes ? n - column : kLanes;
-        float* to = c + (first + r) * ldc + column;
-        V v = alpha * sum;
-        if (count == kLanes) {
-          if (beta != 0) v = v + beta * load<kLanes>(to);
-          store<kLanes>(to, v);
-        } else {
-          if (beta != 0) v = v + beta * load_part<kLanes>(to, count);
-          store_part<kLanes>(to, v, count);
-        }
-      };
-    });
+    multiply_panel(panel.vectors, {1, 0, 0}, m, {&whole, 1, k}, a, lda, packed + panel.first * k,
+                   [&](int64_t, int64_t first) {
+                     return [=](int64_t r, int64_t i, V sum) {
+                       int64_t column = panel.first + i * kLanes,
+                               count = n - column < kLanes ? n - column : kLanes;
+                       float* to = c + (first + r) * ldc + column;
+                       V v = alpha * sum;
+                       if (count == kLanes) {
+                         if (beta != 0) v = v + beta * load<kLanes>(to);
+                         store<kLanes>(to, v);
+                       } else {
+                         if (beta != 0) v = v + beta * load_part<kLanes>(to, count);
+                         store_part<kLanes>(to, v, count);
+                       }
+                     };
+                   });
   }
 }
 

@@ -158,7 +158,7 @@ TEST_CASE("a fast convolution is near the exact one, and the same whatever the t
     Shape x, w;
   };
   for (const Case& c : {Case{{1, 21, 34, 64}, {48, 3, 3, 64}}, Case{{2, 9, 14, 17}, {2, 33, 3, 3, 17}},
-                        Case{{1, 8, 8, 5}, {16, 3, 3, 5}}}) {
+                        Case{{1, 8, 8, 9}, {16, 3, 3, 9}}}) {
     Rng rng(4);
     Tensor x = random_tensor(c.x, rng.split(1), DType::f32), w = random_tensor(c.w, rng.split(2), DType::f32);
     Tensor exact = reference::conv2d(x.to(DType::f64), w.to(DType::f64), {}, options);
