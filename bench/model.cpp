@@ -26,7 +26,7 @@ namespace {
 struct ModelBenchOptions {
   std::vector<std::string> models{"tiny", "small", "base", "large"};
   std::string size = "480x270";
-  std::string input, output, precision = "full";
+  std::string input, output, save, precision = "full";
   int64_t scale = 4, unshuffle = 1, runs = 5;
   bool json = false, interactive = false, layers = false;
   DeviceOptions device;
@@ -220,8 +220,14 @@ void run_bench(const ModelBenchOptions& options) {
   bool read = std::sscanf(options.size.c_str(), "%lldx%lld%c", &width, &height, &rest) == 2;
   check(read && width > 0 && height > 0 && width <= 65535 && height <= 65535, "--size ", options.size,
         ": expects WIDTHxHEIGHT, 480x270 for instance");
-  check(options.models.size() == 1 || (options.output.empty() && !options.interactive),
-        "--output and --interactive: take one model, dgp bench model base --interactive for instance");
+  bool one_model = options.interactive || !options.output.empty() || !options.save.empty();
+  check(
+      options.models.size() == 1 || !one_model,
+      "--output, --save and --interactive: take one model, dgp bench model base --interactive for instance");
+  if (!options.save.empty()) {
+    DGPNet net = bench_network(options.models[0], options.scale, options.unshuffle);
+    save_model(options.save, net);
+  }
   Tensor lr = input_pixels(options, height, width);
   height = lr.shape()[1], width = lr.shape()[2];
   std::vector<Row> rows;
@@ -247,6 +253,7 @@ void add_bench_model(CLI::App& bench) {
   command->add_option("--size", options->size, "LR width x height");
   command->add_option("--input", options->input, ".npy f32 [1,height,width,3] instead of random pixels");
   command->add_option("--output", options->output, "write the result to this .npy; one model");
+  command->add_option("--save", options->save, "write the network's weights to this .safetensors; one model");
   command->add_flag("--interactive", options->interactive,
                     "one run for each line of standard input, answered by its milliseconds; one model");
   command->add_option("--scale", options->scale, "of the presets")->check(CLI::Range(1, 8));

@@ -42,6 +42,10 @@ void add_device_options(CLI::App& command, DeviceOptions& options);
 Device apply_with_cuda(const DeviceOptions& options);  // of commands that run on a GPU as well: which device
 void apply(const DeviceOptions& options);              // throws Error where what is asked cannot be done here
 
+// --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000".
+void add_memory_option(CLI::App& command, std::string& max_memory);
+int64_t parse_bytes(const std::string& option, const std::string& text);
+
 // --precision full|fast of commands that run a network.
 void add_precision_option(CLI::App& command, std::string& precision);
 Precision parse_precision(const std::string& text);

@@ -67,6 +67,30 @@ Device apply_with_cuda(const DeviceOptions& options) {
   return Device::cuda;
 }
 
+void add_memory_option(CLI::App& command, std::string& max_memory) {
+  command.add_option(
+      "--max-memory", max_memory,
+      "memory the program may take, such as 600M or 1.5G: tiles are chosen to keep it, and what "
+      "does not fit goes to TMPDIR; none: what the machine has");
+}
+
+int64_t parse_bytes(const std::string& option, const std::string& text) {
+  if (text == "none") return 0;
+  size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+  }
+  std::string unit = text.substr(used);
+  if (unit.ends_with("iB")) unit.resize(unit.size() - 2);
+  size_t power = std::string_view("KMGT").find(unit);
+  bool known = used > 0 && (unit.empty() || (unit.size() == 1 && power != std::string_view::npos));
+  double bytes = known ? value * std::pow(1024.0, unit.empty() ? 0.0 : static_cast<double>(power) + 1) : 0;
+  check(bytes >= 1 && bytes < 1e18, option, " ", text, ": expects a size such as 600M, 1.5G or none");
+  return static_cast<int64_t>(bytes);
+}
+
 void add_precision_option(CLI::App& command, std::string& precision) {
   command
       .add_option("--precision", precision,

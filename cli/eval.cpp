@@ -23,7 +23,7 @@ struct EvalOptions {
   PictureSource hr, lr;
   int64_t border = -1;
   bool json = false, quiet = false;
-  std::string save, precision = "full";
+  std::string save, max_memory = "none", precision = "full";
   DeviceOptions device;
 };
 
@@ -172,7 +172,8 @@ void run_eval(const EvalOptions& options) {
   DGPNet net = load_model(file);
   check(net.config.scale > 1 || !lr.folder.empty(),
         "--lr is needed: a model of scale 1 restores given pictures");
-  Upscaler upscaler(net, {.progress = [](double) { return !stop_flag(); },
+  Upscaler upscaler(net, {.max_memory = parse_bytes("--max-memory", options.max_memory),
+                          .progress = [](double) { return !stop_flag(); },
                           .precision = parse_precision(options.precision)});
   int64_t border = options.border >= 0 ? options.border : net.config.scale > 1 ? net.config.scale : 0;
   try {
@@ -205,6 +206,7 @@ void add_eval(CLI::App& app) {
   command->add_option("--save", options->save, "folder to write the results to, as PNG");
   command->add_flag("--json", options->json, "print JSON instead of a table");
   command->add_flag("-q,--quiet", options->quiet, "no progress line");
+  add_memory_option(*command, options->max_memory);
   add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
   command->callback([options] { run_eval(*options); });

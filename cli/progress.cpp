@@ -44,13 +44,17 @@ void Progress::start(const std::string& name) {
   ++index_;
   name_ = name;
   file_megapixels_ = 0;
+  part(0, 1);
   file_begin_ = Clock::now();
   shown_ = {};
 }
 
 void Progress::expect(int64_t output_pixels) { file_megapixels_ = static_cast<double>(output_pixels) / 1e6; }
 
+void Progress::part(int64_t index, int64_t count) { part_ = index, parts_ = count; }
+
 void Progress::update(double fraction) {
+  fraction = (static_cast<double>(part_) + fraction) / static_cast<double>(parts_);
   if (quiet_ || !terminal_ || seconds_since(shown_) < kRedrawSeconds) return;
   shown_ = Clock::now();
   double seconds = seconds_since(file_begin_);

@@ -14,7 +14,9 @@ class Progress {
 
   void start(const std::string& name);
   void expect(int64_t output_pixels);  // of the file just started
-  void update(double fraction);        // of the file
+  void part(int64_t index,
+            int64_t count);      // what update() tells of is one of several equal parts of the file
+  void update(double fraction);  // of the file, or its part
   void finish(const std::string& text);
   void failed(const std::string& message);  // also when quiet
   void end();                               // after the last file: the summary, if there were several
@@ -25,7 +27,7 @@ class Progress {
   void erase_line();
 
   bool quiet_, terminal_;
-  int64_t files_, index_ = 0, failures_ = 0;
+  int64_t files_, index_ = 0, failures_ = 0, part_ = 0, parts_ = 1;
   std::string name_;
   double file_megapixels_ = 0, all_megapixels_ = 0;
   Clock::time_point begin_, file_begin_, shown_;

@@ -5,10 +5,8 @@
 #include "cli/jobs.h"
 #include "cli/progress.h"
 #include "image/image.h"
-#include "image/png_writer.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
-#include "ops/permute.h"
 #include "tensor/npy.h"
 
 namespace dgp {
@@ -20,7 +18,7 @@ constexpr int64_t kMaxPngSide = 1000000;  // what common readers accept
 
 struct UpscaleOptions {
   std::vector<std::string> inputs;
-  std::string output, model = "real-x4", tile = "auto", precision = "full";
+  std::string output, model = "real-x4", tile = "auto", max_memory = "none", precision = "full";
   DeviceOptions device;
   bool quiet = false;
 };
@@ -61,33 +59,61 @@ void check_output_size(const Job& job, int64_t width, int64_t height) {
 
 // Returns "17x9 -> 68x36".
 std::string upscale_image(const Job& job, const Upscaler& upscaler, Progress& progress) {
-  Image lr = read_image(job.input.string());
-  int64_t height = lr.pixels.dim(0), width = lr.pixels.dim(1), s = upscaler.scale();
-  check_output_size(job, width * s, height * s);
-  progress.expect(width * s * height * s);
-  if (lower_extension(job.output) == ".png") {
-    PngWriter writer(job.output.string(), width * s, height * s, lr.pixels.dim(2), lr.depth);
-    upscaler.stream(lr, [&](const Tensor& rows, int64_t) { writer.rows(rows); });
-    writer.commit();
-  } else {
-    write_image(job.output.string(), upscaler(lr));
+  ImageReader reader(job.input.string());
+  ImageInfo result = reader.info();
+  int64_t s = upscaler.scale();
+  result.width *= s, result.height *= s;
+  check_output_size(job, result.width, result.height);
+  progress.expect(result.width * result.height);
+  ImageWriter writer(job.output.string(), result);
+  upscaler.stream(reader, [&](const Tensor& rows, int64_t) { writer.rows(rows); });
+  writer.commit();
+  return size_text(reader.info().width, reader.info().height) + " -> " +
+         size_text(result.width, result.height);
+}
+
+// Rows [1,R,W,3] from or to planes: copy(plane, offset, count, values) moves `count` values of a plane.
+template <class Copy>
+void for_each_plane(const Tensor& rows, int64_t first, bool reading, Copy&& copy) {
+  int64_t width = rows.dim(-2), count = rows.numel() / 3;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (int64_t c = 0; c < 3; ++c) {
+    float* pixels = rows.data<float>() + c;
+    if (!reading)
+      for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(i)] = pixels[3 * i];
+    copy(c, first * width, count, values.data());
+    if (reading)
+      for (int64_t i = 0; i < count; ++i) pixels[3 * i] = values[static_cast<size_t>(i)];
   }
-  return size_text(width, height) + " -> " + size_text(width * s, height * s);
 }
 
 // Float arrays go through as they are: no rounding, no clamping.
 std::string upscale_npy(const Job& job, const Upscaler& upscaler, Progress& progress) {
-  Tensor lr = read_npy(job.input.string());
-  if (lr.dtype() != DType::f32 || lr.rank() != 4 || lr.dim(1) != 3 || lr.numel() == 0)
+  NpyReader lr(job.input.string());
+  const Shape& shape = lr.shape();
+  if (lr.dtype() != DType::f32 || shape.size() != 4 || shape[1] != 3 || numel(shape) == 0)
     fail(ErrorCode::bad_file, job.input.string(), ": expects f32 [N,3,H,W], holds ", to_string(lr.dtype()),
-         " ", to_string(lr.shape()));
-  int64_t s = upscaler.scale();
-  progress.expect(lr.dim(0) * lr.dim(2) * s * lr.dim(3) * s);
-  NoGrad no_grad;
-  Tensor hr = upscaler(permute(lr, {0, 2, 3, 1}).value());
-  hr = permute(hr, {0, 3, 1, 2}).value();
-  write_npy(job.output.string(), hr);
-  return to_string(lr.shape()) + " -> " + to_string(hr.shape());
+         " ", to_string(shape));
+  int64_t s = upscaler.scale(), lr_plane = shape[2] * shape[3], hr_plane = lr_plane * s * s;
+  Shape result{shape[0], 3, shape[2] * s, shape[3] * s};
+  progress.expect(shape[0] * hr_plane);
+  NpyWriter hr(job.output.string(), DType::f32, result);
+  for (int64_t n = 0; n < shape[0]; ++n) {
+    progress.part(n, shape[0]);
+    auto read = [&](const Tensor& rows, int64_t first) {
+      for_each_plane(rows, first, true, [&](int64_t c, int64_t at, int64_t count, float* values) {
+        lr.read((n * 3 + c) * lr_plane + at, count, values);
+      });
+    };
+    auto write = [&](const Tensor& rows, int64_t first) {
+      for_each_plane(rows, first, false, [&](int64_t c, int64_t at, int64_t count, const float* values) {
+        hr.write((n * 3 + c) * hr_plane + at, count, values);
+      });
+    };
+    upscaler.stream(shape[2], shape[3], read, write);
+  }
+  hr.commit();
+  return to_string(shape) + " -> " + to_string(result);
 }
 
 // One job; returns its exit status. Interruption ends the program, everything else the job alone.
@@ -117,10 +143,13 @@ int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
 
 void run_upscale(const UpscaleOptions& options) {
   UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
+                           .max_memory = parse_bytes("--max-memory", options.max_memory),
                            .device = apply_with_cuda(options.device),
                            .precision = parse_precision(options.precision)};
   check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
         ": --device cuda computes an image as a whole; leave --tile out");
+  check(settings.device == Device::cpu || settings.max_memory == 0, "--max-memory ", options.max_memory,
+        ": holds for the CPU alone; leave it out with --device cuda");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
   Progress progress(options.quiet, static_cast<int64_t>(jobs.size()));
   settings.progress = [&](double fraction) {
@@ -155,6 +184,7 @@ void add_upscale(CLI::App& app) {
   command->add_option("-m,--model", options->model, kModelHelp);
   command->add_option("--tile", options->tile,
                       "rows of the input a tile: auto, off or a number; same result");
+  add_memory_option(*command, options->max_memory);
   add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
   command->add_flag("-q,--quiet", options->quiet, "say nothing but errors");

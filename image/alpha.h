@@ -2,6 +2,7 @@
 #pragma once
 
 #include "image/image.h"
+#include "tensor/row_store.h"
 
 namespace dgp {
 
@@ -10,5 +11,8 @@ namespace dgp {
 // upscaled image. Filled coarse to fine, by pull-push (Gortler et al. 1996, "The Lumigraph", section 3.4).
 // An image without alpha returns its pixels.
 Tensor bleed_colour(const Image& image);
+
+// The same in place, band by band: colour f32 [H,W,C], alpha [H,W,1]. What is coarser lies where colour does.
+void bleed_colour(const RowStore& colour, const RowStore& alpha);
 
 }  // namespace dgp

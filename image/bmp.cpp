@@ -140,37 +140,62 @@ ImageInfo bmp_info(const Bytes& file) {
   return {bmp.width, bmp.height, bmp.channels, 8, "BMP"};
 }
 
-Decoded decode_bmp(const Bytes& file, int64_t max_pixels) {
-  Bmp bmp = read_header(file);
-  file.check_size(bmp.width, bmp.height, max_pixels);
-  Decoded result{Tensor({bmp.height, bmp.width, bmp.channels}, DType::u8), 8};
-  for (int64_t y = 0; y < bmp.height; ++y) {
-    int64_t stored = bmp.top_down ? y : bmp.height - 1 - y;
-    decode_row(file, bmp, file.at(bmp.pixels + stored * bmp.row_bytes, bmp.row_bytes),
-               result.pixels.data<uint8_t>() + y * bmp.width * bmp.channels);
+namespace {
+
+class BmpRows : public RowDecoder {
+ public:
+  BmpRows(const Bytes& file, int64_t max_pixels) : file_(file), bmp_(read_header(file)) {
+    file.check_size(bmp_.width, bmp_.height, max_pixels);
   }
+  const Bmp& bmp() const { return bmp_; }
+
+  void rows(int64_t first, const Tensor& pixels) override {
+    for (int64_t r = 0; r < pixels.dim(0); ++r) {
+      int64_t y = first + r, stored = bmp_.top_down ? y : bmp_.height - 1 - y;
+      decode_row(file_, bmp_, file_.at(bmp_.pixels + stored * bmp_.row_bytes, bmp_.row_bytes),
+                 pixels.data<uint8_t>() + r * bmp_.width * bmp_.channels);
+    }
+  }
+
+ private:
+  Bytes file_;
+  Bmp bmp_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowDecoder> bmp_rows(const Bytes& file, int64_t max_pixels) {
+  return std::make_unique<BmpRows>(file, max_pixels);
+}
+
+Decoded decode_bmp(const Bytes& file, int64_t max_pixels) {
+  BmpRows decoder(file, max_pixels);
+  const Bmp& bmp = decoder.bmp();
+  Decoded result{Tensor({bmp.height, bmp.width, bmp.channels}, DType::u8), 8};
+  decoder.rows(0, result.pixels);
   return result;
 }
 
 // Grey as 8 bits with a grey palette, RGB as 24 bits, alpha as 32 bits with masks (BITMAPV4HEADER).
-void write_bmp(const std::string& path, const Tensor& pixels) {
-  int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
-  bool grey = C == 1, alpha = C == 2 || C == 4;
+BmpWriter::BmpWriter(const std::string& path, int64_t width, int64_t height, int64_t channels)
+    : file_(path), width_(width), height_(height), channels_(channels) {
+  bool grey = channels == 1, alpha = channels == 2 || channels == 4;
   int64_t bits = grey ? 8 : alpha ? 32 : 24, header = alpha ? 108 : 40, palette = grey ? 1024 : 0;
-  int64_t row_bytes = (W * bits + 31) / 32 * 4, offset = kFileHeader + header + palette;
-  check(offset + row_bytes * H < int64_t{1} << 31, path, ": BMP holds at most 2 GiB; write a PNG instead");
+  row_bytes_ = (width * bits + 31) / 32 * 4, offset_ = kFileHeader + header + palette;
+  check(offset_ + row_bytes_ * height < int64_t{1} << 31, path,
+        ": BMP holds at most 2 GiB; write a PNG instead");
 
   std::string out = "BM";
-  put(out, static_cast<uint64_t>(offset + row_bytes * H), 4);
+  put(out, static_cast<uint64_t>(offset_ + row_bytes_ * height), 4);
   put(out, 0, 4);
-  put(out, static_cast<uint64_t>(offset), 4);
+  put(out, static_cast<uint64_t>(offset_), 4);
   put(out, static_cast<uint64_t>(header), 4);
-  put(out, static_cast<uint64_t>(W), 4);
-  put(out, static_cast<uint64_t>(H), 4);
+  put(out, static_cast<uint64_t>(width), 4);
+  put(out, static_cast<uint64_t>(height), 4);
   put(out, 1, 2);
   put(out, static_cast<uint64_t>(bits), 2);
   put(out, alpha ? kBitfields : kRgb, 4);
-  put(out, static_cast<uint64_t>(row_bytes * H), 4);
+  put(out, static_cast<uint64_t>(row_bytes_ * height), 4);
   put(out, 2835, 4);  // 72 dots an inch
   put(out, 2835, 4);
   put(out, grey ? 256 : 0, 4);
@@ -181,24 +206,26 @@ void write_bmp(const std::string& path, const Tensor& pixels) {
     out.append(48, '\0');
   }
   for (uint64_t i = 0; grey && i < 256; ++i) put(out, i * 0x010101, 4);
+  file_.write(out);
+}
 
-  AtomicFile file(path);
-  file.write(out);
-  std::vector<uint8_t> row(static_cast<size_t>(row_bytes));
-  for (int64_t y = H - 1; y >= 0; --y) {
-    const uint8_t* from = pixels.data<uint8_t>() + y * W * C;
-    uint8_t* to = row.data();
-    for (int64_t x = 0; x < W; ++x, from += C) {
-      if (grey) {
+void BmpWriter::rows(const Tensor& pixels) {
+  int64_t count = pixels.dim(0), C = channels_;
+  std::vector<uint8_t> lines(static_cast<size_t>(count * row_bytes_));
+  for (int64_t y = 0; y < count; ++y) {
+    const uint8_t* from = pixels.data<uint8_t>() + y * width_ * C;
+    uint8_t* to = lines.data() + (count - 1 - y) * row_bytes_;  // the lowest row comes first
+    for (int64_t x = 0; x < width_; ++x, from += C) {
+      if (C == 1) {
         *to++ = from[0];
         continue;
       }
       for (int64_t c = 2; c >= 0; --c) *to++ = from[C == 2 ? 0 : c];
-      if (alpha) *to++ = from[C - 1];
+      if (C % 2 == 0) *to++ = from[C - 1];
     }
-    file.write(row.data(), row.size());
   }
-  file.commit();
+  done_ += count;
+  file_.write_at(offset_ + (height_ - done_) * row_bytes_, lines.data(), lines.size());
 }
 
 }  // namespace dgp

@@ -1,18 +1,14 @@
 #include "image/image.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "image/bytes.h"
-#include "image/png_writer.h"
 #include "image/quantise.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
 namespace {
-
-constexpr int kJpegQuality = 95;
 
 struct Format {
   bool (*is)(const Bytes&);
@@ -35,16 +31,6 @@ const Format& format_of(const Bytes& file) {
        "; convert it to PNG or JPEG first");
 }
 
-std::string ending(const std::string& path) {
-  size_t dot = path.rfind('.'), slash = path.rfind('/');
-  if (dot == std::string::npos || (slash != std::string::npos && dot < slash)) return "";
-  std::string e = path.substr(dot);
-  for (char& c : e) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return e;
-}
-
-Decoded decode(const Bytes& file, int64_t max_pixels) { return format_of(file).decode(file, max_pixels); }
-
 Tensor rgb_of(const Tensor& pixels) {  // u8 [H,W,C] -> u8 [H,W,3]
   int64_t C = pixels.dim(2), n = pixels.dim(0) * pixels.dim(1);
   if (C == 3) return pixels;
@@ -57,6 +43,8 @@ Tensor rgb_of(const Tensor& pixels) {  // u8 [H,W,C] -> u8 [H,W,3]
 }
 
 }  // namespace
+
+Decoded decode(const Bytes& file, int64_t max_pixels) { return format_of(file).decode(file, max_pixels); }
 
 Tensor to_u8(const Tensor& x) {
   Tensor y(x.shape(), DType::u8);
@@ -92,33 +80,17 @@ Tensor read_rgb8(const std::string& path, int64_t max_pixels) {
 }
 
 ImageInfo image_info(const std::string& path) {
-  std::string bytes = read_file(path, kMaxFileBytes);
-  Bytes file(bytes, path);
+  Bytes file(path, kMaxFileBytes);
   return format_of(file).info(file);
-}
-
-bool is_image_name(const std::string& path) {
-  std::string e = ending(path);
-  return e == ".png" || e == ".jpg" || e == ".jpeg" || e == ".bmp";
 }
 
 void write_image(const std::string& path, const Image& image) {
   const Tensor& x = image.pixels;
   check(x.defined() && x.rank() == 3 && x.dtype() == DType::f32 && x.numel() > 0 && x.dim(2) <= 4, path,
         ": an image expects f32 [H,W,1..4], got ", x.defined() ? to_string(x.shape()) : "nothing");
-  std::string e = ending(path);
-  if (e == ".png") {
-    PngWriter png(path, x.dim(1), x.dim(0), x.dim(2), image.depth);
-    png.rows(x);
-    png.commit();
-  } else if (e == ".jpg" || e == ".jpeg") {
-    check(x.dim(2) % 2 == 1, path, ": JPEG has no transparency; write a PNG instead");
-    write_file(path, encode_jpeg(to_u8(x), kJpegQuality));
-  } else if (e == ".bmp") {
-    write_bmp(path, to_u8(x));
-  } else {
-    fail(ErrorCode::invalid, path, ": a picture's name must end in .png, .jpg, .jpeg or .bmp");
-  }
+  ImageWriter writer(path, {x.dim(1), x.dim(0), x.dim(2), image.depth});
+  writer.rows(x);
+  writer.commit();
 }
 
 }  // namespace dgp

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -44,6 +45,43 @@ ImageInfo image_info(const std::string& path);
 // By the name's ending: .png (8 or 16 bit by image.depth), .jpg, .jpeg (quality 95, 4:4:4, no alpha), .bmp.
 // Values are clamped and rounded half to even; NaN is Error(numeric). The file appears whole or not at all.
 void write_image(const std::string& path, const Image& image);
+
+// A picture read from the top, a band of rows at a time, and decoded as it is read, so that no more than a
+// band is ever in memory. Interlaced PNG, and JPEG that is progressive, comes in several scans or must be
+// turned, are decoded first.
+class ImageReader {
+ public:
+  explicit ImageReader(const std::string& path, int64_t max_pixels = kMaxPixels);
+  explicit ImageReader(const Image& image);
+  ~ImageReader();
+
+  const ImageInfo& info() const { return info_; }
+  int64_t working_bytes() const;  // that rows() takes while the picture is read, at most
+  Tensor rows(int64_t count);     // the next `count` rows, f32 [count,W,C] in [0,1]
+  // The whole of a picture that is in memory as f32 [H,W,C]; else undefined.
+  const Tensor& pixels() const { return image_; }
+
+ private:
+  struct File;
+  ImageInfo info_;
+  std::unique_ptr<File> file_;
+  Tensor image_;
+  int64_t next_ = 0;
+};
+
+// The same file written from the top, a band of rows at a time.
+class ImageWriter {
+ public:
+  ImageWriter(const std::string& path, const ImageInfo& info);  // size, channels and depth are read
+  ~ImageWriter();                                               // without commit() nothing is left behind
+
+  void rows(const Tensor& x);  // f32 [R,W,C], the next ones
+  void commit();               // after the last
+
+ private:
+  struct File;
+  std::unique_ptr<File> file_;
+};
 
 bool is_image_name(const std::string& path);  // ends in .png, .jpg, .jpeg or .bmp, in any case
 

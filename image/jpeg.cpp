@@ -42,6 +42,12 @@ class Walker {
 
   void walk(bool whole);  // not whole: until the frame is known
   const JpegFrame& frame() const { return frame_; }
+  // The picture comes from the top: one scan, upright.
+  bool by_rows() const {
+    const JpegComponent& c = frame_.components[0];
+    bool whole_mcus = frame_.components.size() > 1 || (c.h == 1 && c.v == 1);
+    return !frame_.progressive && scans_ == 1 && orientation_ == 1 && whole_mcus;
+  }
   int orientation() const { return orientation_; }
 
  private:
@@ -293,6 +299,75 @@ Decoded decode_jpeg(const Bytes& file, int64_t max_pixels) {
   JpegDecoder decoder(file, walker.frame());
   Walker(file, &decoder).walk(true);
   return {apply_orientation(decoder.pixels(), walker.orientation()), 8};
+}
+
+namespace {
+
+class JpegRows : public RowDecoder {
+ public:
+  JpegRows(std::string bytes, const std::string& name, const JpegFrame& frame)
+      : bytes_(std::move(bytes)),
+        file_(bytes_, name),
+        decoder_(file_, frame, true),
+        samples_(frame.components.size()) {
+    Walker(file_, &decoder_).walk(true);
+  }
+
+  void rows(int64_t first, const Tensor& pixels) override {
+    const JpegFrame& frame = decoder_.frame();
+    int64_t end = first + pixels.dim(0), needed = next_;  // rows of MCUs
+    for (const JpegComponent& c : frame.components)
+      needed = std::max(needed, (jpeg_reads(frame, c, first, end).end - 1) / (8 * c.v) + 1);
+    for (size_t i = 0; i < samples_.size(); ++i)
+      make_room(frame.components[i], first, end, needed, samples_[i]);
+    for (; next_ < needed; ++next_) {
+      decoder_.decode_row(next_);
+      for (size_t i = 0; i < samples_.size(); ++i) {
+        JpegSamples fresh = jpeg_samples(decoder_.planes()[i]);
+        samples_[i].rows.slab(fresh.first - samples_[i].first, fresh.rows.dim(0)).copy_from(fresh.rows);
+      }
+    }
+    jpeg_pixels(frame, samples_, first, pixels);
+  }
+
+ private:
+  // Samples from what rows [first, end) of the picture need to the end of row `needed` of MCUs; those decoded
+  // before are kept.
+  void make_room(const JpegComponent& c, int64_t first, int64_t end, int64_t needed,
+                 JpegSamples& samples) const {
+    int64_t begin = std::min(jpeg_reads(decoder_.frame(), c, first, end).begin, next_ * 8 * c.v);
+    JpegSamples room{Tensor({needed * 8 * c.v - begin, decoder_.frame().mcus_x() * c.h * 8}, DType::u8),
+                     begin};
+    int64_t kept = next_ * 8 * c.v - begin;
+    if (kept > 0) room.rows.slab(0, kept).copy_from(samples.rows.slab(begin - samples.first, kept));
+    samples = room;
+  }
+
+  std::string bytes_;
+  Bytes file_;
+  JpegDecoder decoder_;
+  int64_t next_ = 0;                  // row of MCUs
+  std::vector<JpegSamples> samples_;  // of each component
+};
+
+}  // namespace
+
+JpegSource jpeg_source(const std::string& path, int64_t max_pixels) {
+  std::string bytes = read_file(path, kMaxFileBytes);
+  Bytes file(bytes, path);
+  Walker walker(file);
+  walker.walk(true);
+  const JpegFrame& f = walker.frame();
+  file.check_size(f.width, f.height, max_pixels);
+  if (walker.by_rows()) {
+    int64_t kept = file.size();
+    return {std::make_unique<JpegRows>(std::move(bytes), path, f), kept};
+  }
+  int64_t samples = 0, pixels = f.width * f.height * static_cast<int64_t>(f.components.size());
+  for (const JpegComponent& c : f.components) samples += f.mcus_x() * c.h * f.mcus_y() * c.v * 64;
+  // Coefficients, and beside them samples and pixels, or pixels turned upright.
+  int64_t beside = std::max(samples + pixels, walker.orientation() == 1 ? 0 : 2 * pixels);
+  return {nullptr, file.size() + 2 * samples + beside};
 }
 
 }  // namespace dgp

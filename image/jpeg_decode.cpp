@@ -5,12 +5,13 @@
 #include "tensor/allocator.h"
 
 namespace dgp {
-JpegDecoder::JpegDecoder(const Bytes& file, const JpegFrame& frame) : file_(file), frame_(frame) {
+
+JpegDecoder::JpegDecoder(const Bytes& file, const JpegFrame& frame, bool by_rows)
+    : file_(file), frame_(frame), by_rows_(by_rows) {
   for (const JpegComponent& c : frame.components) {
-    JpegPlane plane{frame.mcus_x() * c.h, frame.mcus_y() * c.v, nullptr, {}, false};
-    int64_t bytes = plane.blocks_x * plane.blocks_y * 64 * static_cast<int64_t>(sizeof(int16_t));
-    plane.storage = allocate(bytes);
-    std::memset(plane.storage.get(), 0, static_cast<size_t>(bytes));
+    JpegPlane plane{frame.mcus_x() * c.h, by_rows ? c.v : frame.mcus_y() * c.v, 0, nullptr, {}, false};
+    plane.storage = allocate(plane.bytes());
+    std::memset(plane.storage.get(), 0, static_cast<size_t>(plane.bytes()));
     planes_.push_back(std::move(plane));
   }
 }
@@ -22,35 +23,55 @@ void JpegDecoder::quantiser(size_t slot, const uint8_t* values, bool wide) {
 }
 
 void JpegDecoder::scan(const JpegScan& scan) {
-  JpegBits bits(file_, scan.begin, scan.end);
+  scan_ = scan;
+  bits_.emplace(file_, scan.begin, scan.end);
   for (const auto& part : scan.parts) {
     JpegPlane& plane = planes_[part.component];
     if (!plane.quantised)
       plane.quantiser = quantisers_[static_cast<size_t>(frame_.components[part.component].table)];
     plane.quantised = true;
   }
-  // A scan of one component goes block by block over its samples; one of several, MCU by MCU.
-  const JpegComponent& lone = frame_.components[scan.parts[0].component];
-  bool mixed = scan.parts.size() > 1;
-  int64_t across = mixed ? frame_.mcus_x() : (frame_.width_of(lone) + 7) / 8;
-  int64_t down = mixed ? frame_.mcus_y() : (frame_.height_of(lone) + 7) / 8;
   before_.fill(0);
   empty_ = 0;
-  for (int64_t mcu = 0; mcu < across * down; ++mcu) {
+  if (by_rows_) return;
+  const JpegComponent& lone = frame_.components[scan.parts[0].component];
+  int64_t down = scan.parts.size() > 1 ? frame_.mcus_y() : (frame_.height_of(lone) + 7) / 8;
+  for (int64_t y = 0; y < down; ++y) decode_row(y);
+}
+
+// A scan of one component goes block by block over its samples; one of several, MCU by MCU.
+void JpegDecoder::decode_row(int64_t y) {
+  const JpegComponent& lone = frame_.components[scan_.parts[0].component];
+  bool mixed = scan_.parts.size() > 1;
+  int64_t across = mixed ? frame_.mcus_x() : (frame_.width_of(lone) + 7) / 8;
+  for (JpegPlane& plane : planes_) {
+    if (!by_rows_) break;
+    std::memset(plane.storage.get(), 0, static_cast<size_t>(plane.bytes()));
+    plane.first = y * plane.blocks_y;
+  }
+  for (int64_t x = 0; x < across; ++x) {
+    int64_t mcu = y * across + x;
     if (interval_ > 0 && mcu > 0 && mcu % interval_ == 0) {
-      bits.restart(mcu / interval_ - 1);
+      bits_->restart(mcu / interval_ - 1);
       before_.fill(0);
       empty_ = 0;
     }
-    int64_t y = mcu / across, x = mcu % across;
-    for (const auto& part : scan.parts) {
+    for (const auto& part : scan_.parts) {
       const JpegComponent& c = frame_.components[part.component];
       int64_t rows = mixed ? c.v : 1, columns = mixed ? c.h : 1;
       for (int64_t i = 0; i < rows * columns; ++i)
-        decode_block(bits, scan, part,
+        decode_block(*bits_, scan_, part,
                      planes_[part.component].block(y * rows + i / columns, x * columns + i % columns));
     }
   }
+}
+
+Tensor JpegDecoder::pixels() const {
+  std::vector<JpegSamples> samples;
+  for (const JpegPlane& plane : planes_) samples.push_back(jpeg_samples(plane));
+  Tensor pixels({frame_.height, frame_.width, static_cast<int64_t>(planes_.size())}, DType::u8);
+  jpeg_pixels(frame_, samples, 0, pixels);
+  return pixels;
 }
 
 void JpegDecoder::decode_block(JpegBits& bits, const JpegScan& scan, const JpegScan::Part& part,

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "image/jpeg_bits.h"
@@ -40,25 +41,42 @@ struct JpegScan {
 
 using JpegQuantiser = std::array<uint16_t, 64>;  // in natural order
 
-// One component's coefficients, whole MCUs of 8x8 blocks in natural order.
+// One component's coefficients, whole MCUs of 8x8 blocks in natural order: of the picture, or of the row of
+// MCUs that is being decoded.
 struct JpegPlane {
   int64_t blocks_x = 0, blocks_y = 0;
+  int64_t first = 0;  // the row of blocks that is the first in storage
   std::shared_ptr<std::byte[]> storage;
   JpegQuantiser quantiser{};
   bool quantised = false;  // `quantiser` holds the table as it was at the first scan
 
+  int64_t bytes() const { return blocks_x * blocks_y * 64 * static_cast<int64_t>(sizeof(int16_t)); }
   int16_t* block(int64_t y, int64_t x) const {
-    return reinterpret_cast<int16_t*>(storage.get()) + (y * blocks_x + x) * 64;
+    return reinterpret_cast<int16_t*>(storage.get()) + ((y - first) * blocks_x + x) * 64;
   }
 };
 
-// u8 [H,W,C], C the number of components.
-Tensor jpeg_pixels(const JpegFrame& frame, const std::vector<JpegPlane>& planes);
+// A component's samples, u8 [R,stride], from row `first` of its own.
+struct JpegSamples {
+  Tensor rows;
+  int64_t first = 0;
+};
+JpegSamples jpeg_samples(const JpegPlane& plane);
+
+// Rows [first, first + R) of the picture, u8 [R,W,C]. Of each component the rows of samples that
+// jpeg_reads asks for are there.
+void jpeg_pixels(const JpegFrame& frame, const std::vector<JpegSamples>& samples, int64_t first,
+                 const Tensor& pixels);
+struct JpegReads {
+  int64_t begin, end;
+};
+JpegReads jpeg_reads(const JpegFrame& frame, const JpegComponent& c, int64_t first, int64_t end);
 
 // Takes what a walk over the markers finds, in order; every argument has been checked there.
 class JpegDecoder {
  public:
-  JpegDecoder(const Bytes& file, const JpegFrame& frame);
+  // by_rows: scan() only begins the one scan there is, and decode_row() decodes it, a row of MCUs at a time.
+  JpegDecoder(const Bytes& file, const JpegFrame& frame, bool by_rows = false);
 
   void huffman(bool ac, size_t slot, const uint8_t* counts, const uint8_t* symbols) {
     (ac ? ac_ : dc_)[slot].set(counts, symbols);
@@ -66,7 +84,10 @@ class JpegDecoder {
   void quantiser(size_t slot, const uint8_t* values, bool wide);
   void restart_interval(int64_t mcus) { interval_ = mcus; }
   void scan(const JpegScan& scan);
-  Tensor pixels() const { return jpeg_pixels(frame_, planes_); }
+  void decode_row(int64_t y);
+  Tensor pixels() const;  // u8 [H,W,C], C the number of components
+  const JpegFrame& frame() const { return frame_; }
+  const std::vector<JpegPlane>& planes() const { return planes_; }
 
  private:
   void decode_block(JpegBits& bits, const JpegScan& scan, const JpegScan::Part& part, int16_t* block);
@@ -77,7 +98,10 @@ class JpegDecoder {
 
   const Bytes& file_;
   JpegFrame frame_;
+  bool by_rows_;
   std::vector<JpegPlane> planes_;
+  JpegScan scan_{};  // the one being decoded
+  std::optional<JpegBits> bits_;
   std::array<JpegHuffman, 4> dc_, ac_;
   std::array<JpegQuantiser, 4> quantisers_{};
   int64_t interval_ = 0;             // MCUs between restart markers; 0: none

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "image/jpeg_bits.h"
@@ -186,21 +187,21 @@ std::string header(int64_t width, int64_t height, int64_t channels, const std::v
 
 }  // namespace
 
-std::string encode_jpeg(const Tensor& pixels, int quality) {
-  int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
-  check(C == 1 || C == 3, "JPEG expects grey or RGB, got ", to_string(pixels.shape()));
-  check(W <= kMaxJpegSide && H <= kMaxJpegSide, "JPEG holds at most ", kMaxJpegSide,
-        " pixels a side, the picture is ", W, "x", H, "; write a PNG instead");
+struct JpegEncoder::State {
+  int64_t width, height, channels;
   std::vector<Plane> planes;
-  for (int64_t c = 0; c < C; ++c) planes.emplace_back(steps_of(c > 0, quality), c > 0);
-  std::string out = header(W, H, C, planes);
-  Bits bits(out);
-  float block[3][64];
-  for (int64_t y = 0; y < H; y += 8)
+  std::string out = {};
+  Bits bits{out};
+  Tensor rest = {};  // rows that do not fill blocks yet, u8 [R,W,C]
+
+  // Blocks of the rows of `pixels` from `first`; the last row and column repeat.
+  void encode(const Tensor& pixels, int64_t first) {
+    int64_t H = pixels.dim(0), W = width, C = channels;
+    float block[3][64];
     for (int64_t x = 0; x < W; x += 8) {
-      for (int64_t i = 0; i < 64; ++i) {  // the last row and column repeat
+      for (int64_t i = 0; i < 64; ++i) {
         const uint8_t* p =
-            pixels.data<uint8_t>() + (std::min(y + i / 8, H - 1) * W + std::min(x + i % 8, W - 1)) * C;
+            pixels.data<uint8_t>() + (std::min(first + i / 8, H - 1) * W + std::min(x + i % 8, W - 1)) * C;
         float r = p[0], g = p[C / 3], b = p[C / 3 * 2];
         block[0][i] = C == 1 ? r - 128 : 0.299f * r + 0.587f * g + 0.114f * b - 128;
         block[1][i] = -0.168735892f * r - 0.331264108f * g + 0.5f * b;
@@ -208,8 +209,46 @@ std::string encode_jpeg(const Tensor& pixels, int quality) {
       }
       for (size_t c = 0; c < planes.size(); ++c) planes[c].encode(block[c], bits);
     }
-  bits.finish();
-  return out + "\xFF\xD9";
+  }
+};
+
+JpegEncoder::JpegEncoder(int64_t width, int64_t height, int64_t channels, int quality) {
+  check(channels == 1 || channels == 3, "JPEG expects grey or RGB, got ", channels, " channels");
+  check(width <= kMaxJpegSide && height <= kMaxJpegSide, "JPEG holds at most ", kMaxJpegSide,
+        " pixels a side, the picture is ", width, "x", height, "; write a PNG instead");
+  std::vector<Plane> planes;
+  for (int64_t c = 0; c < channels; ++c) planes.emplace_back(steps_of(c > 0, quality), c > 0);
+  state_.reset(new State{width, height, channels, std::move(planes)});
+  state_->out = header(width, height, channels, state_->planes);
+}
+
+JpegEncoder::~JpegEncoder() = default;
+
+std::string JpegEncoder::rows(const Tensor& pixels) {
+  State& s = *state_;
+  Tensor all = pixels;
+  if (s.rest.defined()) {
+    all = Tensor({s.rest.dim(0) + pixels.dim(0), s.width, s.channels}, DType::u8);
+    all.slab(0, s.rest.dim(0)).copy_from(s.rest);
+    all.slab(s.rest.dim(0), pixels.dim(0)).copy_from(pixels);
+  }
+  int64_t first = 0;
+  for (; first + 8 <= all.dim(0); first += 8) s.encode(all, first);
+  s.rest = first < all.dim(0) ? all.slab(first, all.dim(0) - first).clone() : Tensor();
+  return std::exchange(s.out, {});
+}
+
+std::string JpegEncoder::finish() {
+  State& s = *state_;
+  if (s.rest.defined()) s.encode(s.rest, 0);
+  s.bits.finish();
+  return std::exchange(s.out, {}) + "\xFF\xD9";
+}
+
+std::string encode_jpeg(const Tensor& pixels, int quality) {
+  JpegEncoder encoder(pixels.dim(1), pixels.dim(0), pixels.dim(2), quality);
+  std::string start = encoder.rows(pixels);
+  return start + encoder.finish();
 }
 
 }  // namespace dgp

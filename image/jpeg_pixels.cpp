@@ -51,24 +51,12 @@ void inverse_transform(const int16_t* block, const JpegQuantiser& q, uint8_t* ou
   }
 }
 
-// A component's samples, u8 [8 blocks_y, 8 blocks_x].
-Tensor samples_of(const JpegPlane& plane) {
-  int64_t stride = plane.blocks_x * 8;
-  Tensor samples({plane.blocks_y * 8, stride}, DType::u8);
-  parallel_for(plane.blocks_y, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y)
-      for (int64_t x = 0; x < plane.blocks_x; ++x)
-        inverse_transform(plane.block(y, x), plane.quantiser,
-                          samples.data<uint8_t>() + y * 8 * stride + x * 8, stride);
-  });
-  return samples;
-}
-
 // One component brought to full size, a row at a time.
 class Upsampler {
  public:
-  Upsampler(const JpegFrame& frame, const JpegComponent& c, Tensor samples)
-      : samples_(std::move(samples)),
+  Upsampler(const JpegFrame& frame, const JpegComponent& c, const JpegSamples& samples)
+      : samples_(samples.rows),
+        first_(samples.first),
         across_(frame.h_max / c.h),
         down_(frame.v_max / c.v),
         width_(frame.width_of(c)),
@@ -106,9 +94,10 @@ class Upsampler {
   }
 
  private:
-  const uint8_t* line(int64_t y) const { return samples_.data<uint8_t>() + y * samples_.dim(1); }
+  const uint8_t* line(int64_t y) const { return samples_.data<uint8_t>() + (y - first_) * samples_.dim(1); }
 
   Tensor samples_;
+  int64_t first_;
   int64_t across_, down_, width_, height_, full_;
 };
 
@@ -124,28 +113,44 @@ void to_rgb(const uint8_t* luma, const uint8_t* blue, const uint8_t* red, int64_
 
 }  // namespace
 
-Tensor jpeg_pixels(const JpegFrame& frame, const std::vector<JpegPlane>& planes) {
-  int64_t C = static_cast<int64_t>(planes.size()), W = frame.width;
+JpegSamples jpeg_samples(const JpegPlane& plane) {
+  int64_t stride = plane.blocks_x * 8;
+  JpegSamples samples{Tensor({plane.blocks_y * 8, stride}, DType::u8), plane.first * 8};
+  parallel_for(plane.blocks_y * plane.blocks_x, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t y = i / plane.blocks_x, x = i % plane.blocks_x;
+      inverse_transform(plane.block(plane.first + y, x), plane.quantiser,
+                        samples.rows.data<uint8_t>() + y * 8 * stride + x * 8, stride);
+    }
+  });
+  return samples;
+}
+
+JpegReads jpeg_reads(const JpegFrame& frame, const JpegComponent& c, int64_t first, int64_t end) {
+  int64_t down = frame.v_max / c.v;  // upsampling looks at the rows around
+  return {std::max<int64_t>(0, first / down - 1), std::min(frame.height_of(c), (end - 1) / down + 2)};
+}
+
+void jpeg_pixels(const JpegFrame& frame, const std::vector<JpegSamples>& samples, int64_t first,
+                 const Tensor& pixels) {
+  int64_t C = static_cast<int64_t>(samples.size()), W = frame.width;
   std::vector<Upsampler> upsamplers;
-  for (size_t c = 0; c < planes.size(); ++c)
-    upsamplers.emplace_back(frame, frame.components[c], samples_of(planes[c]));
-  Tensor pixels({frame.height, W, C}, DType::u8);
-  parallel_for(frame.height, 32, [&](int64_t begin, int64_t end) {
-    std::vector<std::vector<uint8_t>> rows(planes.size(), std::vector<uint8_t>(static_cast<size_t>(W + 1)));
+  for (size_t c = 0; c < samples.size(); ++c) upsamplers.emplace_back(frame, frame.components[c], samples[c]);
+  parallel_for(pixels.dim(0), 32, [&](int64_t begin, int64_t end) {
+    std::vector<std::vector<uint8_t>> rows(samples.size(), std::vector<uint8_t>(static_cast<size_t>(W + 1)));
     std::vector<int> sums(static_cast<size_t>(W));
-    for (int64_t y = begin; y < end; ++y) {
-      for (size_t c = 0; c < planes.size(); ++c) upsamplers[c].row(y, rows[c].data(), sums);
-      uint8_t* out = pixels.data<uint8_t>() + y * W * C;
+    for (int64_t r = begin; r < end; ++r) {
+      for (size_t c = 0; c < samples.size(); ++c) upsamplers[c].row(first + r, rows[c].data(), sums);
+      uint8_t* out = pixels.data<uint8_t>() + r * W * C;
       if (C == 3 && !frame.rgb) {
         to_rgb(rows[0].data(), rows[1].data(), rows[2].data(), W, out);
         continue;
       }
       for (int64_t x = 0; x < W; ++x)
-        for (size_t c = 0; c < planes.size(); ++c)
+        for (size_t c = 0; c < samples.size(); ++c)
           out[x * C + static_cast<int64_t>(c)] = rows[c][static_cast<size_t>(x)];
     }
   });
-  return pixels;
 }
 
 }  // namespace dgp

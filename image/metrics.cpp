@@ -12,7 +12,7 @@ namespace dgp {
 namespace {
 
 constexpr int64_t kWindow = 11;
-constexpr int64_t kRowGrain = 16;  // rows a chunk
+constexpr int64_t kRowGrain = 32;  // rows a chunk
 
 void check_pair(const char* op, const Tensor& a, const Tensor& b, int64_t border) {
   check_rank(op, "image", a, 3);
@@ -23,19 +23,39 @@ void check_pair(const char* op, const Tensor& a, const Tensor& b, int64_t border
         " leaves nothing of ", to_string(a.shape()));
 }
 
-// The inner part of an image as planes, f64 [C,H,W].
-Tensor planes(const Tensor& image, int64_t border, bool luma) {
-  Tensor source = luma && image.dim(2) == 3 ? luma_of(image) : image.to(DType::f64);
-  int64_t H = source.dim(0) - 2 * border, W = source.dim(1) - 2 * border, C = source.dim(2);
-  Tensor p({C, H, W}, DType::f64);
-  for (int64_t c = 0; c < C; ++c)
-    for (int64_t y = 0; y < H; ++y) {
-      const double* from = source.data<double>() + ((y + border) * source.dim(1) + border) * C + c;
-      double* to = p.data<double>() + (c * H + y) * W;
-      for (int64_t x = 0; x < W; ++x) to[x] = from[x * C];
-    }
-  return p;
+double luma_at(const uint8_t* rgb) {
+  return 16 + (65.481 * rgb[0] + 128.553 * rgb[1] + 24.966 * rgb[2]) / 255;
 }
+
+// The inner part of an image as planes [C,H,W] of doubles, made a few rows at a time: the whole of them would
+// take many times the image's memory.
+class Planes {
+ public:
+  Planes(const Tensor& image, int64_t border, bool luma)
+      : image_(image),
+        border_(border),
+        luma_(luma && image.dim(2) == 3),
+        height_(image.dim(0) - 2 * border),
+        width_(image.dim(1) - 2 * border),
+        channels_(luma_ ? 1 : image.dim(2)) {}
+  int64_t height() const { return height_; }
+  int64_t width() const { return width_; }
+  int64_t channels() const { return channels_; }
+
+  void rows(int64_t c, int64_t first, int64_t count, double* to) const {
+    for (int64_t y = first; y < first + count; ++y, to += width_) {
+      const uint8_t* from =
+          image_.data<uint8_t>() + ((y + border_) * image_.dim(1) + border_) * image_.dim(2) + c;
+      for (int64_t x = 0; x < width_; ++x) to[x] = luma_ ? luma_at(from + 3 * x) : from[x * channels_];
+    }
+  }
+
+ private:
+  const Tensor& image_;
+  int64_t border_;
+  bool luma_;
+  int64_t height_, width_, channels_;
+};
 
 std::array<double, kWindow> gaussian() {
   std::array<double, kWindow> g{};
@@ -88,39 +108,46 @@ Tensor luma_of(const Tensor& rgb) {
   Tensor y({rgb.dim(0), rgb.dim(1), 1}, DType::f64);
   const uint8_t* p = rgb.data<uint8_t>();
   double* to = y.data<double>();
-  for (int64_t i = 0; i < y.numel(); ++i, p += 3)
-    to[i] = 16 + (65.481 * p[0] + 128.553 * p[1] + 24.966 * p[2]) / 255;
+  for (int64_t i = 0; i < y.numel(); ++i, p += 3) to[i] = luma_at(p);
   return y;
 }
 
 double psnr(const Tensor& a, const Tensor& b, int64_t border, bool luma) {
   check_pair("psnr", a, b, border);
-  Tensor pa = planes(a, border, luma), pb = planes(b, border, luma);
-  const double *x = pa.data<double>(), *y = pb.data<double>();
-  double sum = parallel_sum(pa.numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+  Planes pa(a, border, luma), pb(b, border, luma);
+  int64_t C = pa.channels(), H = pa.height(), W = pa.width();
+  double sum = parallel_sum(C * H, kRowGrain, [&](int64_t begin, int64_t end) {
+    std::vector<double> x(static_cast<size_t>(W)), y(x.size());
     double part = 0;
-    for (int64_t i = begin; i < end; ++i) part += (x[i] - y[i]) * (x[i] - y[i]);
+    for (int64_t i = begin; i < end; ++i) {
+      pa.rows(i / H, i % H, 1, x.data());
+      pb.rows(i / H, i % H, 1, y.data());
+      for (size_t j = 0; j < x.size(); ++j) part += (x[j] - y[j]) * (x[j] - y[j]);
+    }
     return part;
   });
   if (sum == 0) return std::numeric_limits<double>::infinity();
-  return 10 * std::log10(255.0 * 255.0 * static_cast<double>(pa.numel()) / sum);
+  return 10 * std::log10(255.0 * 255.0 * static_cast<double>(C * H * W) / sum);
 }
 
 double ssim(const Tensor& a, const Tensor& b, int64_t border, bool luma) {
   check_pair("ssim", a, b, border);
-  Tensor pa = planes(a, border, luma), pb = planes(b, border, luma);
-  int64_t C = pa.dim(0), H = pa.dim(1), W = pa.dim(2), rows = H - kWindow + 1;
-  check(rows > 0 && W >= kWindow, "ssim: expects at least 11x11 pixels inside the border, got ", W, "x", H);
-  double sum = parallel_sum(C * rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    std::vector<double> column(static_cast<size_t>(4 * W));
+  Planes pa(a, border, luma), pb(b, border, luma);
+  int64_t C = pa.channels(), W = pa.width(), windows = pa.height() - kWindow + 1;  // down a plane
+  check(windows > 0 && W >= kWindow, "ssim: expects at least 11x11 pixels inside the border, got ", W, "x",
+        pa.height());
+  int64_t chunks = (windows + kRowGrain - 1) / kRowGrain;
+  double sum = parallel_sum(C * chunks, 1, [&](int64_t chunk, int64_t) {
+    int64_t first = chunk % chunks * kRowGrain, count = std::min(kRowGrain, windows - first);
+    auto values = static_cast<size_t>((count + kWindow - 1) * W);
+    std::vector<double> x(values), y(values), column(static_cast<size_t>(4 * W));
+    pa.rows(chunk / chunks, first, count + kWindow - 1, x.data());
+    pb.rows(chunk / chunks, first, count + kWindow - 1, y.data());
     double part = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t first = (i / rows * H + i % rows) * W;
-      part += ssim_row(pa.data<double>() + first, pb.data<double>() + first, W, column);
-    }
+    for (int64_t r = 0; r < count; ++r) part += ssim_row(x.data() + r * W, y.data() + r * W, W, column);
     return part;
   });
-  return sum / static_cast<double>(C * rows * (W - kWindow + 1));
+  return sum / static_cast<double>(C * windows * (W - kWindow + 1));
 }
 
 }  // namespace dgp

@@ -88,6 +88,17 @@ void read_transparency(const Bytes& file, int64_t offset, int64_t length, Png& p
 
 bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
+constexpr int64_t kPiece = int64_t{1} << 16;  // bytes that are asked of the file at a time
+
+uint32_t checksum(const Bytes& file, int64_t offset, int64_t count) {
+  uint32_t sum = 0;
+  for (int64_t end = offset + count; offset < end; offset += kPiece) {
+    int64_t piece = std::min(kPiece, end - offset);
+    sum = crc32(file.at(offset, piece), static_cast<size_t>(piece), sum);
+  }
+  return sum;
+}
+
 // Walks the chunks; without `whole`, up to the first IDAT and without checksums.
 Png walk(const Bytes& file, bool whole) {
   Png png{read_header(file), {}, {}, false, {}};
@@ -99,9 +110,8 @@ Png walk(const Bytes& file, bool whole) {
     file.expect(length < int64_t{1} << 31, "PNG chunk ", type, " states a length of ", length);
     file.need(data, length + 4);
     if (whole)
-      file.expect(
-          crc32(file.at(at + 4, length + 4), static_cast<size_t>(length + 4)) == file.u32be(data + length),
-          "PNG chunk ", type, " at byte ", at, " has a wrong checksum");
+      file.expect(checksum(file, at + 4, length + 4) == file.u32be(data + length), "PNG chunk ", type,
+                  " at byte ", at, " has a wrong checksum");
     if (type == "IDAT") {
       file.expect(!idat_over, "PNG pixel data (IDAT) is interrupted by another chunk");
       file.expect(png.header.colour != 3 || !png.palette.empty(), "PNG palette (PLTE) is missing");
@@ -161,9 +171,12 @@ class Inflater {
 
  private:
   void feed() {
-    auto [offset, length] = png_.idat[next_++];
-    stream_.next_in = const_cast<uint8_t*>(file_.at(offset, length));
-    stream_.avail_in = static_cast<uInt>(length);
+    auto [offset, length] = png_.idat[next_];
+    int64_t piece = std::min(kPiece, length - fed_);
+    stream_.next_in = const_cast<uint8_t*>(file_.at(offset + fed_, piece));
+    stream_.avail_in = static_cast<uInt>(piece);
+    fed_ += piece;
+    if (fed_ == length) ++next_, fed_ = 0;
   }
   bool step() {  // false: the stream is over, or out of data
     while (stream_.avail_in == 0 && next_ < png_.idat.size()) feed();
@@ -179,7 +192,8 @@ class Inflater {
   const Bytes& file_;
   const Png& png_;
   z_stream stream_{};
-  size_t next_ = 0;
+  size_t next_ = 0;  // the chunk that is read, and how much of it has been
+  int64_t fed_ = 0;
   bool ended_ = false;
 };
 
@@ -291,37 +305,78 @@ ImageInfo png_info(const Bytes& file) {
   return {png.header.width, png.header.height, png.channels(), png.header.depth == 16 ? 16 : 8, "PNG"};
 }
 
-Decoded decode_png(const Bytes& file, int64_t max_pixels) {
-  Png png = walk(file, true);
-  const Header& h = png.header;
-  file.check_size(h.width, h.height, max_pixels);
-  int64_t packed = 0;
-  for (auto [offset, length] : png.idat) packed += length;
-  file.expect(h.row_bytes(h.width) * h.height / kMaxDeflateRatio <= packed, "PNG of ", h.width, "x", h.height,
-              " pixels has only ", packed, " bytes of data");
+namespace {
 
-  bool deep = h.depth == 16;
-  Decoded result{Tensor({h.height, h.width, png.channels()}, deep ? DType::f32 : DType::u8), deep ? 16 : 8};
-  Inflater inflater(file, png);
-  Expander expand(file, png, result.pixels);
-  auto step = std::max<int64_t>(1, h.samples() * h.depth / 8);  // bytes from a pixel to its left neighbour
-  for (const Pass& pass : h.interlaced ? std::vector<Pass>(std::begin(kAdam7), std::end(kAdam7))
-                                       : std::vector<Pass>(std::begin(kWhole), std::end(kWhole))) {
-    int64_t w = (h.width - pass.x + pass.dx - 1) / pass.dx, bytes = h.row_bytes(w);
-    if (w <= 0) continue;
-    // The filter byte is read into the place before the row; then `step` zeros stand for the pixel left of
-    // it.
-    std::vector<uint8_t> row(static_cast<size_t>(step + bytes)), above(row.size());
-    for (int64_t y = pass.y; y < h.height; y += pass.dy) {
-      uint8_t filter;
-      inflater.read(&filter, 1);
-      inflater.read(row.data() + step, bytes);
-      unfilter(file, filter, row.data() + step, above.data() + step, bytes, step);
-      expand(row.data() + step, w, y, pass.x, pass.dx);
-      std::swap(row, above);
-    }
+class PngRows : public RowDecoder {
+ public:
+  PngRows(const Bytes& file, int64_t max_pixels)
+      : file_(file), png_(walk(file_, true)), inflater_(file_, png_) {
+    const Header& h = png_.header;
+    file_.check_size(h.width, h.height, max_pixels);
+    int64_t packed = 0;
+    for (auto [offset, length] : png_.idat) packed += length;
+    file_.expect(h.row_bytes(h.width) * h.height / kMaxDeflateRatio <= packed, "PNG of ", h.width, "x",
+                 h.height, " pixels has only ", packed, " bytes of data");
+    start(kWhole[0]);
   }
-  inflater.finish();
+  const Png& png() const { return png_; }
+
+  void rows(int64_t first, const Tensor& pixels) override {
+    Expander expand(file_, png_, pixels);
+    for (int64_t r = 0; r < pixels.dim(0); ++r) next_row(expand, r, kWhole[0]);
+    (void)first;
+  }
+  void pass(const Pass& pass, const Tensor& pixels) {  // of an interlaced picture
+    Expander expand(file_, png_, pixels);
+    start(pass);
+    for (int64_t y = pass.y; y < png_.header.height && columns_ > 0; y += pass.dy) next_row(expand, y, pass);
+  }
+  void finish() override { inflater_.finish(); }
+
+ private:
+  // `step_` zeros before a row stand for the pixel left of it.
+  void start(const Pass& pass) {
+    const Header& h = png_.header;
+    columns_ = (h.width - pass.x + pass.dx - 1) / pass.dx;
+    step_ = std::max<int64_t>(1, h.samples() * h.depth / 8);
+    row_.assign(static_cast<size_t>(step_ + h.row_bytes(std::max<int64_t>(0, columns_))), 0);
+    above_ = row_;
+  }
+  void next_row(const Expander& expand, int64_t y, const Pass& pass) {
+    auto bytes = static_cast<int64_t>(row_.size()) - step_;
+    uint8_t filter;
+    inflater_.read(&filter, 1);
+    inflater_.read(row_.data() + step_, bytes);
+    unfilter(file_, filter, row_.data() + step_, above_.data() + step_, bytes, step_);
+    expand(row_.data() + step_, columns_, y, pass.x, pass.dx);
+    std::swap(row_, above_);
+  }
+
+  Bytes file_;
+  Png png_;
+  Inflater inflater_;
+  int64_t columns_ = 0, step_ = 1;  // of a pass; bytes from a pixel to its left neighbour
+  std::vector<uint8_t> row_, above_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowDecoder> png_rows(const Bytes& file, int64_t max_pixels) {
+  auto rows = std::make_unique<PngRows>(file, max_pixels);
+  return rows->png().header.interlaced ? nullptr : std::move(rows);
+}
+
+Decoded decode_png(const Bytes& file, int64_t max_pixels) {
+  PngRows decoder(file, max_pixels);
+  const Png& png = decoder.png();
+  bool deep = png.header.depth == 16;
+  Decoded result{Tensor({png.header.height, png.header.width, png.channels()}, deep ? DType::f32 : DType::u8),
+                 deep ? 16 : 8};
+  if (png.header.interlaced)
+    for (const Pass& pass : kAdam7) decoder.pass(pass, result.pixels);
+  else
+    decoder.rows(0, result.pixels);
+  decoder.finish();
   return result;
 }
 

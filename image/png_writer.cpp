@@ -1,6 +1,6 @@
 #include "image/png_writer.h"
 
-#include <array>
+#include <algorithm>
 #include <cstdlib>
 #include <vector>
 #include <zlib.h>
@@ -8,12 +8,16 @@
 #include "image/image.h"
 #include "image/quantise.h"
 #include "tensor/file.h"
+#include "tensor/parallel.h"
 
 namespace dgp {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{1} << 17;  // of compressed data in one IDAT
+constexpr int64_t kPartBytes = int64_t{1} << 18;  // of filtered rows that are compressed on their own
 constexpr int kFilters = 5;
+
+// Filtered photographs repeat little: a long search for matches costs much and finds nothing.
+constexpr int kLevel = 6, kStrategy = Z_FILTERED;
 
 void put32(std::string& out, uint64_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift & 255));
@@ -58,67 +62,110 @@ void filter_row(int filter, const uint8_t* row, const uint8_t* above, int64_t co
 }
 
 // What a filtered row is likely to cost: its bytes as signed numbers, summed without their signs.
-int64_t cost(const std::vector<uint8_t>& filtered) {
+int64_t cost(const uint8_t* filtered, int64_t count) {
   int64_t sum = 0;
-  for (size_t i = 1; i < filtered.size(); ++i)
-    sum += std::abs(static_cast<int>(static_cast<int8_t>(filtered[i])));
+  for (int64_t i = 0; i < count; ++i) sum += std::abs(static_cast<int>(static_cast<int8_t>(filtered[i])));
   return sum;
 }
+
+// The row with the filter that costs least, into out[0..count].
+void filter_best(const uint8_t* row, const uint8_t* above, int64_t count, int64_t step, uint8_t* spare,
+                 uint8_t* out) {
+  int64_t best = 0;
+  for (int f = 0; f < kFilters; ++f) {
+    filter_row(f, row, above, count, step, f == 0 ? out : spare);
+    int64_t c = cost((f == 0 ? out : spare) + 1, count);
+    if (f > 0 && c < best) std::copy_n(spare, count + 1, out);
+    if (f == 0 || c < best) best = c;
+  }
+}
+
+// A DEFLATE stream's part that ends at a byte, so that parts made side by side join into one stream.
+std::string deflated(const std::vector<uint8_t>& bytes, bool last) {
+  z_stream stream{};
+  if (deflateInit2(&stream, kLevel, Z_DEFLATED, -15, 9, kStrategy) != Z_OK)
+    fail(ErrorCode::limit, "PNG: out of memory");
+  std::string out(deflateBound(&stream, bytes.size()) + 16, '\0');
+  stream.next_in = const_cast<Bytef*>(bytes.data());
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  int status = deflate(&stream, last ? Z_FINISH : Z_SYNC_FLUSH);
+  bool whole = status == (last ? Z_STREAM_END : Z_OK) && stream.avail_in == 0 && stream.avail_out > 0;
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (!whole) fail(ErrorCode::limit, "PNG: deflate failed");
+  return out;
+}
+
+// Rows that are filtered and compressed by one thread.
+struct Part {
+  int64_t begin, end;  // of the rows gathered
+  std::string packed = {};
+  uLong adler = 1, bytes = 0;
+};
 
 }  // namespace
 
 struct PngWriter::State {
   State(const std::string& path, int64_t w, int64_t h, int64_t c, int d)
-      : file(path), width(w), height(h), channels(c), depth(d), step(c * d / 8), packed(kChunkBytes, '\0') {
-    row.resize(static_cast<size_t>(step + w * step));
-    above.resize(row.size());
-    for (auto& f : filtered) f.resize(static_cast<size_t>(1 + w * step));
-    int status = deflateInit2(&stream, 6, Z_DEFLATED, 15, 9, Z_FILTERED);
-    if (status != Z_OK) fail(ErrorCode::limit, path, ": out of memory");
-    stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-    stream.avail_out = static_cast<uInt>(packed.size());
-  }
-  ~State() { deflateEnd(&stream); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
+      : file(path),
+        width(w),
+        height(h),
+        channels(c),
+        depth(d),
+        step(c * d / 8),
+        part_rows(std::max<int64_t>(1, kPartBytes / (w * step))) {}
 
-  void compress(std::vector<uint8_t>& bytes, int flush) {
-    stream.next_in = bytes.data();
-    stream.avail_in = static_cast<uInt>(bytes.size());
-    for (bool more = true; more;) {
-      int status = deflate(&stream, flush);
-      if (status == Z_STREAM_ERROR) fail(ErrorCode::limit, "PNG: deflate failed");
-      more = flush == Z_FINISH ? status != Z_STREAM_END : stream.avail_in > 0;
-      if (stream.avail_out > 0 && (more || flush != Z_FINISH)) continue;
-      write_chunk(file, "IDAT", std::string_view(packed).substr(0, packed.size() - stream.avail_out));
-      stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-      stream.avail_out = static_cast<uInt>(packed.size());
-    }
+  uint8_t* gathered(int64_t r) { return rows.data() + (r + 1) * (step + width * step) + step; }
+
+  // Room for one more row; the one before the first stands for what lies above it.
+  uint8_t* next() {
+    if (rows.empty()) rows.resize(static_cast<size_t>((1 + part_rows * num_threads()) * (1 + width) * step));
+    return gathered(count);
+  }
+  bool full() { return static_cast<int64_t>(rows.size()) <= (1 + count) * (1 + width) * step; }
+
+  void pack(Part& part, bool last) {
+    int64_t bytes = width * step;
+    std::vector<uint8_t> filtered(static_cast<size_t>((part.end - part.begin) * (bytes + 1)));
+    std::vector<uint8_t> spare(static_cast<size_t>(bytes + 1));
+    for (int64_t r = part.begin; r < part.end; ++r)
+      filter_best(gathered(r), gathered(r - 1), bytes, step, spare.data(),
+                  filtered.data() + (r - part.begin) * (bytes + 1));
+    part.packed = deflated(filtered, last);
+    part.bytes = filtered.size();
+    part.adler = adler32(1, filtered.data(), static_cast<uInt>(filtered.size()));
   }
 
-  void write_row() {
-    int64_t count = width * step, best_cost = 0;
-    size_t best = 0;
-    for (size_t f = 0; f < kFilters; ++f) {
-      filter_row(static_cast<int>(f), row.data() + step, above.data() + step, count, step,
-                 filtered[f].data());
-      int64_t c = cost(filtered[f]);
-      if (f == 0 || c < best_cost) best = f, best_cost = c;
+  // What has been gathered, cut at rows that depend on the picture alone: the file is the same for any number
+  // of threads, and however its rows arrive.
+  void flush(bool last) {
+    std::vector<Part> parts;
+    for (int64_t r = 0; r < count; r += part_rows) parts.push_back({r, std::min(count, r + part_rows)});
+    auto size = static_cast<int64_t>(parts.size());
+    parallel_for(size, 1,
+                 [&](int64_t i, int64_t) { pack(parts[static_cast<size_t>(i)], last && i + 1 == size); });
+    for (const Part& part : parts) {
+      adler = adler32_combine(adler, part.adler, static_cast<z_off_t>(part.bytes));
+      std::string data = started ? "" : "\x78\x9c";  // zlib's header: 32 KiB window
+      started = true;
+      data += part.packed;
+      if (last && &part == &parts.back()) put32(data, adler);
+      write_chunk(file, "IDAT", data);
     }
-    compress(filtered[best], Z_NO_FLUSH);
-    std::swap(row, above);
-    ++done;
+    std::copy_n(gathered(count - 1), width * step, gathered(-1));
+    count = 0;
   }
 
   AtomicFile file;
   int64_t width, height, channels;
   int depth;
-  int64_t step;  // bytes a pixel
-  int64_t done = 0;
-  std::vector<uint8_t> row, above;
-  std::array<std::vector<uint8_t>, kFilters> filtered;
-  std::string packed;
-  z_stream stream{};
+  int64_t step, part_rows;      // bytes a pixel; rows a part
+  int64_t done = 0, count = 0;  // rows given, rows gathered
+  std::vector<uint8_t> rows;    // the row above and those gathered, each after `step` zeros
+  uLong adler = 1;
+  bool started = false;
 };
 
 PngWriter::PngWriter(const std::string& path, int64_t width, int64_t height, int64_t channels, int depth) {
@@ -148,7 +195,7 @@ void PngWriter::rows(const Tensor& x) {
   check(s.done + x.dim(0) <= s.height, "PNG of ", s.height, " rows was given more");
   int64_t count = s.width * s.channels;
   for (int64_t r = 0; r < x.dim(0); ++r) {
-    uint8_t* to = s.row.data() + s.step;
+    uint8_t* to = s.next();
     const float* from = x.data<float>() + r * count;
     if (s.depth == 8) {
       quantise(from, count, 255, [&](int64_t i, int v) { to[i] = static_cast<uint8_t>(v); });
@@ -158,15 +205,15 @@ void PngWriter::rows(const Tensor& x) {
         to[2 * i + 1] = static_cast<uint8_t>(v & 255);
       });
     }
-    s.write_row();
+    ++s.count, ++s.done;
+    if (s.full() && s.done < s.height) s.flush(false);
   }
 }
 
 void PngWriter::commit() {
   State& s = *state_;
   check(s.done == s.height, "PNG of ", s.height, " rows was given ", s.done);
-  std::vector<uint8_t> nothing;
-  s.compress(nothing, Z_FINISH);
+  s.flush(true);
   write_chunk(s.file, "IEND", "");
   s.file.commit();
 }

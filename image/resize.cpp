@@ -19,18 +19,19 @@ double cubic(double x) {
 // The input positions and weights of every output position along one axis; `taps` a position.
 struct Taps {
   int64_t taps = 0;
-  std::vector<int64_t> index;  // [out, taps], mirrored into the input
-  std::vector<double> weight;  // [out, taps]
+  std::vector<int64_t> index;  // [count, taps], mirrored into the input
+  std::vector<double> weight;  // [count, taps]
 };
 
-Taps make_taps(int64_t in, int64_t out, double scale) {
+// For output positions [first, first + count).
+Taps make_taps(int64_t in, double scale, int64_t first, int64_t count) {
   double s = std::min(scale, 1.0), width = 4 / s;
   Taps t;
   t.taps = static_cast<int64_t>(std::ceil(width)) + 2;
-  t.index.resize(static_cast<size_t>(out * t.taps));
+  t.index.resize(static_cast<size_t>(count * t.taps));
   t.weight.resize(t.index.size());
-  for (int64_t o = 0; o < out; ++o) {
-    double centre = (static_cast<double>(o) + 0.5) / scale - 0.5, sum = 0;
+  for (int64_t o = 0; o < count; ++o) {
+    double centre = (static_cast<double>(first + o) + 0.5) / scale - 0.5, sum = 0;
     auto left = static_cast<int64_t>(std::floor(centre - width / 2));
     for (int64_t k = 0; k < t.taps; ++k) {
       auto at = static_cast<size_t>(o * t.taps + k);
@@ -77,9 +78,8 @@ void blend_columns(const double* line, const Taps& t, int64_t out_w, int64_t cha
   }
 }
 
-Tensor resize(const Tensor& x, int64_t out_h, int64_t out_w, double scale_h, double scale_w) {
-  int64_t H = x.dim(0), W = x.dim(1), C = x.dim(2);
-  Taps rows = make_taps(H, out_h, scale_h), columns = make_taps(W, out_w, scale_w);
+Tensor blend(const Tensor& x, const Taps& rows, int64_t out_h, const Taps& columns, int64_t out_w) {
+  int64_t W = x.dim(1), C = x.dim(2);
   Tensor y({out_h, out_w, C}, x.dtype());
   dispatch_float(x.dtype(), "imresize", [&](auto zero) {
     using T = decltype(zero);
@@ -100,6 +100,11 @@ Tensor resize(const Tensor& x, int64_t out_h, int64_t out_w, double scale_h, dou
   return y;
 }
 
+Tensor resize(const Tensor& x, int64_t out_h, int64_t out_w, double scale_h, double scale_w) {
+  return blend(x, make_taps(x.dim(0), scale_h, 0, out_h), out_h, make_taps(x.dim(1), scale_w, 0, out_w),
+               out_w);
+}
+
 void check_input(const Tensor& x) {
   check_rank("imresize", "x", x, 3);
   check(x.numel() > 0, "imresize: expects at least one pixel, got ", to_string(x.shape()));
@@ -114,6 +119,20 @@ Tensor imresize(const Tensor& x, double scale) {
   check(size(0) < 1e9 && size(1) < 1e9, "imresize: scale ", scale, " of ", to_string(x.shape()),
         " is too large");
   return resize(x, static_cast<int64_t>(size(0)), static_cast<int64_t>(size(1)), scale, scale);
+}
+
+Tensor imresize_rows(const RowStore& x, double scale, int64_t first, int64_t count) {
+  auto out_w = static_cast<int64_t>(std::ceil(static_cast<double>(x.width()) * scale));
+  Taps rows = make_taps(x.height(), scale, first, count);
+  int64_t above = x.height(), below = 0;  // rows that count
+  for (size_t i = 0; i < rows.index.size(); ++i) {
+    if (rows.weight[i] == 0) continue;
+    above = std::min(above, rows.index[i]);
+    below = std::max(below, rows.index[i] + 1);
+  }
+  for (int64_t& index : rows.index) index -= above;
+  Tensor read = x.read(above, below).reshape({below - above, x.width(), x.channels()});
+  return blend(read, rows, count, make_taps(x.width(), scale, 0, out_w), out_w);
 }
 
 Tensor imresize(const Tensor& x, int64_t out_height, int64_t out_width) {

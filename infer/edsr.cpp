@@ -6,6 +6,7 @@
 
 #include "infer/row_window.h"
 #include "tensor/parallel.h"
+#include "tensor/row_store.h"
 
 namespace dgp {
 namespace {
@@ -163,11 +164,13 @@ struct EDSRUpscaler::Impl {
     std::vector<Stage> stages;
     for (int64_t scale = 1, rows = band; scale <= s; scale *= factor, rows = rows * factor) {
       rows += 2 * kGrid;  // what the halo and the grid hold back
-      stages.push_back({RowWindow(width * scale, c, std::min(height * scale, rows)), height * scale});
+      stages.push_back(
+          {RowWindow(Tensor({std::min(height * scale, rows), width * scale, c})), height * scale});
     }
+    RowStore features(f.reshape({height, width, c}));
     for (int64_t begin = 0; begin < height; begin += band) {
       int64_t count = std::min(band, height - begin);
-      stages[0].rows.append(count).copy_from(image_rows(f, begin, begin + count));
+      stages[0].rows.append(count).copy_from(features.read(begin, begin + count));
       advance(stages, 0, hr);
     }
   }

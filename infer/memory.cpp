@@ -4,6 +4,7 @@
 #include <fstream>
 #include <limits>
 #include <string>
+#include <unistd.h>
 
 namespace dgp {
 namespace {
@@ -31,6 +32,12 @@ int64_t available_memory() {
   int64_t group = limit == kUnknown || used == kUnknown ? kUnknown : std::max<int64_t>(0, limit - used);
   int64_t available = std::min(system_available(), group);
   return available == kUnknown ? int64_t{2} << 30 : available;
+}
+
+int64_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  return file >> size >> resident ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
 }  // namespace dgp

@@ -39,18 +39,21 @@ bool all_finite(const Tensor& t) {
   return finite;
 }
 
-Tensor unshuffle_padded(const Tensor& x, int64_t u) {
-  if (u == 1) return x;
-  int64_t height = x.dim(1), width = x.dim(2), rows = (height + u - 1) / u, columns = (width + u - 1) / u;
-  check(rows * u - height < height && columns * u - width < width, "unshuffle ", u, ": an image of ", width,
-        "x", height, " is too small to be reflected to multiples of ", u);
-  Tensor y({1, rows, columns, 3 * u * u});
-  const float* source = x.data<float>();
+RowRange unshuffle_reads(int64_t first, int64_t end, int64_t u, int64_t lr_height) {
+  int64_t begin = first * u;
+  if (end * u > lr_height) begin = std::min(begin, reflected(end * u - 1, lr_height));
+  return {begin, std::min(end * u, lr_height)};
+}
+
+void unshuffle_rows(const Tensor& lr, int64_t lr_first, int64_t lr_height, int64_t u, const Tensor& y,
+                    int64_t first) {
+  int64_t width = lr.dim(2), columns = y.dim(2);
+  const float* source = lr.data<float>();
   float* target = y.data<float>();
-  parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(y.dim(1), 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       for (int64_t i = 0; i < u; ++i) {
-        const float* line = source + reflected(r * u + i, height) * width * 3;
+        const float* line = source + (reflected((first + r) * u + i, lr_height) - lr_first) * width * 3;
         for (int64_t at = 0; at < columns * u; ++at) {
           const float* pixel = line + reflected(at, width) * 3;
           float* into = target + (r * columns + at / u) * 3 * u * u + i * u + at % u;
@@ -58,12 +61,15 @@ Tensor unshuffle_padded(const Tensor& x, int64_t u) {
         }
       }
   });
-  return y;
 }
 
-void shuffle_add_bilinear(const Tensor& up, int64_t up_first, int64_t su, const Tensor& lr, int64_t scale,
-                          const Tensor& rows, int64_t first) {
-  int64_t width = rows.dim(2), lr_height = lr.dim(1), lr_width = lr.dim(2), block = su * su;
+RowRange bilinear_reads(int64_t first, int64_t end, int64_t scale, int64_t lr_height) {
+  return {between(first, scale, lr_height).low, between(end - 1, scale, lr_height).high + 1};
+}
+
+void shuffle_add_bilinear(const Tensor& up, int64_t up_first, int64_t su, const Tensor& lr, int64_t lr_first,
+                          int64_t lr_height, int64_t scale, const Tensor& rows, int64_t first) {
+  int64_t width = rows.dim(2), lr_width = lr.dim(2), block = su * su;
   // Of a column: what it lies between, and where its pixels stand in a row of `up`. No divisions in the
   // loops.
   std::vector<Between> columns(static_cast<size_t>(width));
@@ -78,8 +84,8 @@ void shuffle_add_bilinear(const Tensor& up, int64_t up_first, int64_t su, const 
     for (int64_t r = begin; r < end; ++r) {
       int64_t y = first + r;
       Between v = between(y, scale, lr_height);
-      const float* above = lr.data<float>() + v.low * lr_width * 3;
-      const float* below = lr.data<float>() + v.high * lr_width * 3;
+      const float* above = lr.data<float>() + (v.low - lr_first) * lr_width * 3;
+      const float* below = lr.data<float>() + (v.high - lr_first) * lr_width * 3;
       for (int64_t i = 0; i < lr_width * 3; ++i)
         line[static_cast<size_t>(i)] = (1 - v.weight) * above[i] + v.weight * below[i];
       const float* from = up.data<float>() + (y / su - up_first) * up.dim(2) * up.dim(3) + y % su * su;

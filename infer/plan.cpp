@@ -4,7 +4,6 @@
 #include <cmath>
 #include <optional>
 
-#include "infer/memory.h"
 #include "infer/pixels.h"
 #include "infer/row_window.h"
 #include "ops/window_means.h"
@@ -13,11 +12,6 @@
 namespace dgp {
 namespace {
 
-constexpr int64_t kGrid = 4;                       // rows between which results may be cut (PreparedConv2d)
-constexpr int64_t kBandPixels = int64_t{1} << 17;  // of a band when nothing asks for small ones
-constexpr int64_t kTileBytes = int64_t{1} << 26;   // of h in a tile that was chosen automatically
-
-int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 int64_t round_down(int64_t n, int64_t step) { return std::max<int64_t>(0, n) / step * step; }
 
 // body(begin, end) for bands of rows, from the top.
@@ -25,32 +19,29 @@ void for_each_band(int64_t height, int64_t band, const std::function<void(int64_
   for (int64_t begin = 0; begin < height; begin += band) body(begin, std::min(height, begin + band));
 }
 
-// Runs a layer on rows [begin, end) of an image that is in memory as a whole.
-void run_rows(const PreparedConv2d& conv, const Tensor& bias, int64_t halo, const Tensor& x, const Tensor& y,
-              int64_t begin, int64_t end) {
-  int64_t height = x.dim(1), first = std::max<int64_t>(0, begin - halo);
-  conv.run(image_rows(x, first, std::min(height, end + halo)), first, height, bias, {}, y, begin);
+// Rows that a layer with `halo` rows around it reads for rows [begin, end) of its result.
+RowRange with_halo(int64_t begin, int64_t end, int64_t halo, int64_t height) {
+  return {std::max<int64_t>(0, begin - halo), std::min(height, end + halo)};
 }
 
 double bytes_of(const Tensor& t) { return static_cast<double>(t.nbytes()); }
 
-// Window sums of the rows of h [1,R,W,C], written to their place in row_sums [H,k*C].
-void sum_rows(const Tensor& h, int64_t first, int64_t k, const Tensor& row_sums) {
+// Window sums of rows of h [1,R,W,C], from row `first` of `height`, added to `sums` [k,k,C].
+void sum_rows(const Tensor& h, int64_t first, int64_t height, int64_t k, const Tensor& row_sums,
+              std::vector<double>& sums) {
   int64_t width = h.dim(2), channels = h.dim(3);
+  double* of_rows = row_sums.data<double>();
   parallel_for(h.dim(1), 4, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       cpu::row_window_sums(h.data<float>() + r * width * channels, width, channels, k,
-                           row_sums.data<double>() + (first + r) * k * channels);
+                           of_rows + r * k * channels);
   });
+  cpu::add_row_sums(of_rows, first, h.dim(1), height, channels, k, sums.data());
 }
 
-Tensor means_of(const Tensor& row_sums, int64_t width, int64_t k) {
-  int64_t height = row_sums.dim(0), channels = row_sums.dim(1) / k;
-  std::vector<double> sums(static_cast<size_t>(k * k * channels));
-  cpu::add_row_sums(row_sums.data<double>(), height, channels, k, sums.data());
-  Tensor means({1, k, k, channels});
-  for (size_t i = 0; i < sums.size(); ++i)
-    means.data<float>()[i] = static_cast<float>(sums[i] / static_cast<double>(height * width));
+Tensor means_of(const std::vector<double>& sums, double pixels, int64_t k) {
+  Tensor means({1, k, k, static_cast<int64_t>(sums.size()) / (k * k)});
+  for (size_t i = 0; i < sums.size(); ++i) means.data<float>()[i] = static_cast<float>(sums[i] / pixels);
   return means;
 }
 
@@ -81,70 +72,81 @@ Plan::Plan(const DGPNet& net, Precision precision)
   second_multiply_adds_ = 2 * channels * channels * k * k;
 }
 
-Tiling Plan::choose_tiling(int64_t height, int64_t width, int64_t tile_rows) const {
-  const DGPNetConfig& config = net_.config;
-  int64_t u = config.unshuffle, w = (width + u - 1) / u, rows = (height + u - 1) / u;
-  int64_t row_bytes = 2 * config.channels * w * 4;  // of h; the feature map takes half of it
-  if (tile_rows > 0) return {round_up((tile_rows + u - 1) / u, kGrid), false};
-  if (tile_rows < 0 || rows * row_bytes * 3 / 2 < available_memory() / 2)
-    return {round_up(std::max<int64_t>(32, kBandPixels / w), kGrid), true};
-  return {round_up(std::clamp<int64_t>(kTileBytes / row_bytes, 16, 256), kGrid), false};
-}
-
-double Plan::work(int64_t height, int64_t width, const Tiling& tiling) const {
-  int64_t u = net_.config.unshuffle, su = u * net_.config.scale;
-  double pixels = static_cast<double>((height + u - 1) / u * ((width + u - 1) / u));
+double Plan::work(const Extent& lr, const Tiling& tiling) const {
+  int64_t su = net_.config.unshuffle * net_.config.scale;
+  auto [height, width] = feature_extent(net_.config, lr);
   double block = second_multiply_adds_;
   if (!first_.empty()) block += first_.front().multiply_adds * (tiling.keep ? 1 : 2);
-  return pixels * (head_.multiply_adds + static_cast<double>(first_.size()) * block +
-                   upsample_.multiply_adds + tail_.multiply_adds * static_cast<double>(su * su));
+  return static_cast<double>(height * width) *
+         (head_.multiply_adds + static_cast<double>(first_.size()) * block + upsample_.multiply_adds +
+          tail_.multiply_adds * static_cast<double>(su * su));
 }
 
-void Plan::run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick,
+void Plan::run(const RowStore& lr, Workspace& space, const RowSink& sink, const Tick& tick,
                const LayerObserver& observe) const {
   NoGrad no_grad;
-  Tensor f;
-  {
-    Tensor x = unshuffle_padded(lr, net_.config.unshuffle);
-    f = Tensor({1, x.dim(1), x.dim(2), net_.config.channels});
-    for_each_band(x.dim(1), tiling.rows, [&](int64_t begin, int64_t end) {
-      double pixels = static_cast<double>((end - begin) * x.dim(2));
-      double bytes = 4 * pixels * static_cast<double>(x.dim(3) + f.dim(3));
-      observed(observe, "head", -1, head_.multiply_adds * pixels, bytes, [&] {
-        run_rows(head_.conv, head_.bias, net_.config.kernel / 2, x, image_rows(f, begin, end), begin, end);
-      });
-      tick(head_.multiply_adds * pixels);
-    });
-  }
-  for (size_t i = 0; i < first_.size(); ++i) run_block(i, f, tiling, tick, observe);
-  finish(f, lr, tiling.rows, sink, tick, observe);
+  run_head(lr, space, tick, observe);
+  for (size_t i = 0; i < first_.size(); ++i) run_block(i, space, tick, observe);
+  finish(lr, space, sink, tick, observe);
 }
 
-void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick,
-                     const LayerObserver& observe) const {
+void Plan::run_head(const RowStore& lr, Workspace& space, const Tick& tick,
+                    const LayerObserver& observe) const {
+  int64_t u = net_.config.unshuffle, height = space.f.height(), width = space.f.width();
+  int64_t across = width * u - lr.width(), down = height * u - lr.height();
+  check(across < lr.width() && down < lr.height(), "unshuffle ", u, ": an image of ", lr.width(), "x",
+        lr.height(), " is too small to be reflected to multiples of ", u);
+  for_each_band(height, space.tiling.rows, [&](int64_t begin, int64_t end) {
+    double pixels = static_cast<double>((end - begin) * width), work = head_.multiply_adds * pixels;
+    double bytes = 4 * pixels * static_cast<double>(3 * u * u + space.f.channels());
+    observed(observe, "head", -1, work, bytes, [&] {
+      RowRange rows = with_halo(begin, end, net_.config.kernel / 2, height);
+      RowRange reads = unshuffle_reads(rows.begin, rows.end, u, lr.height());
+      Tensor x = lr.read(reads.begin, reads.end, space.head_lr);
+      if (u > 1) {
+        Tensor folded = RowStore(space.head_x).place(0, rows.end - rows.begin);
+        unshuffle_rows(x, reads.begin, lr.height(), u, folded, rows.begin);
+        x = folded;
+      }
+      Tensor f = space.f.place(begin, end, space.head_f);
+      head_.conv.run(x, rows.begin, height, head_.bias, {}, f, begin);
+      space.f.write(begin, f);
+    });
+    tick(work);
+  });
+}
+
+void Plan::run_block(size_t index, Workspace& space, const Tick& tick, const LayerObserver& observe) const {
   auto block = static_cast<int64_t>(index);
   const Layer& first = first_[index];
-  int64_t height = f.dim(1), width = f.dim(2), channels = f.dim(3), k = net_.config.kernel, halo = k / 2;
-  RowWindow h(width, 2 * channels, tiling.keep ? height : std::min(height, tiling.rows + 2 * halo + kGrid));
+  const RowStore& f = space.f;
+  const Tiling& tiling = space.tiling;
+  int64_t height = f.height(), width = f.width(), channels = f.channels(), k = net_.config.kernel,
+          halo = k / 2;
+  RowWindow h(space.block_h);
   auto append = [&](int64_t begin, int64_t end) {
     Tensor rows = h.append(end - begin);
     double work = first.multiply_adds * static_cast<double>((end - begin) * width);
-    observed(observe, "first", block, work, 1.5 * bytes_of(rows),
-             [&] { run_rows(first.conv, first.bias, halo, f, rows, begin, end); });
+    observed(observe, "first", block, work, 1.5 * bytes_of(rows), [&] {
+      RowRange reads = with_halo(begin, end, halo, height);
+      first.conv.run(f.read(reads.begin, reads.end, space.block_f), reads.begin, height, first.bias, {}, rows,
+                     begin);
+    });
     tick(work);
     return rows;
   };
 
-  Tensor row_sums({height, k * 2 * channels}, DType::f64);
+  std::vector<double> sums(static_cast<size_t>(k * k * 2 * channels));
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
     Tensor rows = append(begin, end);
-    observed(observe, "sums", block, 0, bytes_of(rows), [&] { sum_rows(rows, begin, k, row_sums); });
+    observed(observe, "sums", block, 0, bytes_of(rows),
+             [&] { sum_rows(rows, begin, height, k, space.block_row_sums, sums); });
     if (!tiling.keep) h.drop_before(end);
   });
   std::optional<PreparedConv2d> second;
   Tensor bias;
   observed(observe, "fold", block, 0, 0, [&] {
-    ConvWeights gated = net_.body[index].second(means_of(row_sums, width, k));
+    ConvWeights gated = net_.body[index].second(means_of(sums, static_cast<double>(height * width), k));
     second.emplace(gated.weight.value().reshape({channels, k, k, 2 * channels}),
                    Conv2dOptions{.padding = halo}, precision_);
     bias = gated.bias.value().reshape({channels});
@@ -156,38 +158,47 @@ void Plan::run_block(size_t index, const Tensor& f, const Tiling& tiling, const 
   int64_t done = 0;
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
     if (!tiling.keep) append(begin, end);
-    int64_t ready = end == height ? height : round_down(end - halo, kGrid);
+    int64_t ready = end == height ? height : round_down(end - halo, kRowGrid);
     if (ready == done) return;
-    Tensor y = image_rows(f, done, ready);
-    double work = second_multiply_adds_ * static_cast<double>((ready - done) * width);
-    observed(observe, "second", block, work, 4 * bytes_of(y),
-             [&] { second->run(h.rows(), h.first(), height, bias, y, y, done); });
+    double pixels = static_cast<double>((ready - done) * width), work = second_multiply_adds_ * pixels;
+    observed(observe, "second", block, work, 16 * pixels * static_cast<double>(channels), [&] {
+      Tensor y = f.read(done, ready, space.block_y);
+      second->run(h.rows(), h.first(), height, bias, y, y, done);
+      f.write(done, y);
+    });
     tick(work);
     done = ready;
     if (!tiling.keep) h.drop_before(done - halo);
   });
 }
 
-void Plan::finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick,
+void Plan::finish(const RowStore& lr, Workspace& space, const RowSink& sink, const Tick& tick,
                   const LayerObserver& observe) const {
   const DGPNetConfig& config = net_.config;
-  int64_t su = config.scale * config.unshuffle, halo = config.kernel / 2;
-  int64_t height = config.scale * lr.dim(1), width = config.scale * lr.dim(2);
-  RowWindow hr(width, 3, std::min(height, band * su + 2 * halo + kGrid));
+  const RowStore& f = space.f;
+  int64_t scale = config.scale, su = scale * config.unshuffle, halo = config.kernel / 2;
+  int64_t height = scale * lr.height(), width = scale * lr.width();
+  RowWindow hr(space.hr);
   int64_t done = 0;
-  for_each_band(f.dim(1), band, [&](int64_t begin, int64_t end) {
-    Tensor up({1, end - begin, f.dim(2), 3 * su * su});
-    double pixels = static_cast<double>((end - begin) * f.dim(2));
-    double upsample_bytes = bytes_of(up) + 4 * pixels * static_cast<double>(f.dim(3));
-    observed(observe, "upsample", -1, upsample_.multiply_adds * pixels, upsample_bytes,
-             [&] { run_rows(upsample_.conv, upsample_.bias, 1, f, up, begin, end); });
+  for_each_band(f.height(), space.tiling.finish_rows, [&](int64_t begin, int64_t end) {
+    Tensor up = RowStore(space.up).place(0, end - begin);
+    double pixels = static_cast<double>((end - begin) * f.width());
+    double upsample_bytes = bytes_of(up) + 4 * pixels * static_cast<double>(f.channels());
+    observed(observe, "upsample", -1, upsample_.multiply_adds * pixels, upsample_bytes, [&] {
+      RowRange reads = with_halo(begin, end, 1, f.height());
+      upsample_.conv.run(f.read(reads.begin, reads.end, space.finish_f), reads.begin, f.height(),
+                         upsample_.bias, {}, up, begin);
+    });
     int64_t made = hr.end(), below = std::min(height, end * su);
     Tensor fresh = hr.append(below - made);
-    observed(observe, "shuffle", -1, 0, bytes_of(up) + bytes_of(fresh),
-             [&] { shuffle_add_bilinear(up, begin, su, lr, config.scale, fresh, made); });
-    int64_t ready = below == height ? height : round_down(below - halo, kGrid);
+    observed(observe, "shuffle", -1, 0, bytes_of(up) + bytes_of(fresh), [&] {
+      RowRange reads = bilinear_reads(made, below, scale, lr.height());
+      shuffle_add_bilinear(up, begin, su, lr.read(reads.begin, reads.end, space.finish_lr), reads.begin,
+                           lr.height(), scale, fresh, made);
+    });
+    int64_t ready = below == height ? height : round_down(below - halo, kRowGrid);
     if (ready > done) {
-      Tensor rows({1, ready - done, width, 3});
+      Tensor rows = RowStore(space.rows).place(0, ready - done);
       double tail_work = tail_.multiply_adds * static_cast<double>((ready - done) * width);
       observed(observe, "tail", -1, tail_work, 2 * bytes_of(rows),
                [&] { tail_.conv.run(hr.rows(), hr.first(), height, tail_.bias, {}, rows, done); });

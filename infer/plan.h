@@ -6,16 +6,11 @@
 #include <vector>
 
 #include "infer/layer_time.h"
+#include "infer/workspace.h"
 #include "models/dgpnet.h"
 #include "ops/conv2d.h"
 
 namespace dgp {
-
-// Rows of one tile, in rows of the feature maps, a multiple of 4; keep: h stays in memory between the passes.
-struct Tiling {
-  int64_t rows;
-  bool keep;
-};
 
 class Plan {
  public:
@@ -24,12 +19,12 @@ class Plan {
   using RowSink = std::function<void(const Tensor& rows, int64_t first)>;
   using Tick = std::function<void(double multiply_adds)>;
 
-  // lr f32 [1,H,W,3]; the result's rows reach the sink in order, from the top.
-  void run(const Tensor& lr, const Tiling& tiling, const RowSink& sink, const Tick& tick,
+  // lr f32 [H,W,3], H and W as the workspace was made for; the result's rows reach the sink in order, from
+  // the top, and are overwritten when it returns.
+  void run(const RowStore& lr, Workspace& space, const RowSink& sink, const Tick& tick,
            const LayerObserver& observe = {}) const;
 
-  Tiling choose_tiling(int64_t height, int64_t width, int64_t tile_rows) const;  // as UpscalerOptions
-  double work(int64_t height, int64_t width, const Tiling& tiling) const;        // sum of all ticks
+  double work(const Extent& lr, const Tiling& tiling) const;  // sum of all ticks
   const DGPNetConfig& config() const { return net_.config; }
 
  private:
@@ -39,9 +34,9 @@ class Plan {
     double multiply_adds;  // a pixel of its result
   };
   Layer layer(const Var& weight, const Var& bias, Activation activation = Activation::none) const;
-  void run_block(size_t index, const Tensor& f, const Tiling& tiling, const Tick& tick,
-                 const LayerObserver& observe) const;
-  void finish(const Tensor& f, const Tensor& lr, int64_t band, const RowSink& sink, const Tick& tick,
+  void run_head(const RowStore& lr, Workspace& space, const Tick& tick, const LayerObserver& observe) const;
+  void run_block(size_t index, Workspace& space, const Tick& tick, const LayerObserver& observe) const;
+  void finish(const RowStore& lr, Workspace& space, const RowSink& sink, const Tick& tick,
               const LayerObserver& observe) const;
 
   DGPNet net_;  // the deploy form

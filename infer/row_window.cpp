@@ -5,8 +5,7 @@
 
 namespace dgp {
 
-RowWindow::RowWindow(int64_t width, int64_t channels, int64_t capacity)
-    : storage_({capacity, width, channels}) {}
+RowWindow::RowWindow(const Tensor& storage) : storage_(storage) {}
 
 Tensor RowWindow::append(int64_t count) {
   check(count_ + count <= storage_.dim(0), "row window: ", count_ + count, " rows do not fit into ",
@@ -32,12 +31,6 @@ void RowWindow::restart() { first_ = count_ = offset_ = 0; }
 
 Tensor RowWindow::rows() const {
   return storage_.slab(offset_, count_).reshape({1, count_, storage_.dim(1), storage_.dim(2)});
-}
-
-Tensor image_rows(const Tensor& x, int64_t begin, int64_t end) {
-  return x.reshape({x.dim(1), x.dim(2), x.dim(3)})
-      .slab(begin, end - begin)
-      .reshape({1, end - begin, x.dim(2), x.dim(3)});
 }
 
 }  // namespace dgp

@@ -8,8 +8,7 @@ namespace dgp {
 
 class RowWindow {
  public:
-  // Holds at most `capacity` rows of [width, channels] at a time.
-  RowWindow(int64_t width, int64_t channels, int64_t capacity);
+  explicit RowWindow(const Tensor& storage);  // [R,W,C]: holds at most R rows at a time
 
   Tensor append(int64_t count);   // rows [end(), end()+count) to be filled in: [1,count,W,C]
   void drop_before(int64_t row);  // rows above `row` are not needed any more
@@ -25,8 +24,5 @@ class RowWindow {
   int64_t count_ = 0;
   int64_t offset_ = 0;  // its place in storage
 };
-
-// Rows [begin, end) of x [1,H,W,C], sharing its storage.
-Tensor image_rows(const Tensor& x, int64_t begin, int64_t end);
 
 }  // namespace dgp

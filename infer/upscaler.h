@@ -6,7 +6,8 @@
 //   pass A   h = leaky(first(f)), summed for the means
 //   pass B   f += second(h), in place: a window of h slides over the rows, just ahead of what is overwritten
 // Untiled, h is kept between the passes; tiled, pass B computes it again. Convolutions and sums are anchored
-// to image rows, so the result has the same bits for every tile height and number of threads.
+// to image rows, so the result has the same bits for every tile height and number of threads. Where even f
+// does not fit, it lies in a temporary file, as the picture does (docs/memory.md).
 #pragma once
 
 #include <functional>
@@ -23,6 +24,9 @@ struct UpscalerOptions {
   // Rows of the input a tile, rounded up to the network's grid; 0: chosen from the memory at hand; -1: no
   // tiles.
   int64_t tile_rows = 0;
+  // Bytes that the process may have in memory while an image is worked on, all of it counted; 0: no limit.
+  // Tiles are chosen to keep it; TMPDIR names the folder of temporary files. Error(limit) when it is too low.
+  int64_t max_memory = 0;
   // Called now and then with the share of the work done, in [0, 1]; returning false ends in Cancelled.
   std::function<bool(double fraction)> progress = {};
   // Called after every step with what it cost; without it nothing is timed.
@@ -51,14 +55,23 @@ class Upscaler {
   // luma taken; colour under transparent pixels is bled from opaque ones and alpha resized (bicubic).
   Image operator()(const Image& lr) const;
 
-  // The same, row bands handed out from the top as they are finished: rows f32 [R,W*scale,C], not clamped.
+  // The same, row bands handed out from the top as they are finished: rows f32 [R,W*scale,C], not clamped,
+  // gone when the sink returns.
   using RowSink = std::function<void(const Tensor& rows, int64_t first)>;
   void stream(const Image& lr, const RowSink& sink) const;
+  void stream(ImageReader& lr, const RowSink& sink) const;  // read by rows
+
+  // f32 [H,W,3] that read() fills, rows [first, first + rows.dim(1)) of it at a time, from the top.
+  using RowFiller = std::function<void(const Tensor& rows, int64_t first)>;
+  void stream(int64_t height, int64_t width, const RowFiller& read, const RowSink& sink) const;
 
   int64_t scale() const;
 
  private:
   struct Impl;
+  // `coming`: bytes that the caller has allocated and will fill meanwhile.
+  void stream_beside(ImageReader& lr, int64_t coming, const RowSink& sink) const;
+
   std::shared_ptr<const Impl> impl_;
 };
 

@@ -81,13 +81,13 @@ void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, d
 template void row_window_sums(const float*, int64_t, int64_t, int64_t, double*);
 template void row_window_sums(const double*, int64_t, int64_t, int64_t, double*);
 
-void add_row_sums(const double* row_sums, int64_t height, int64_t channels, int64_t k, double* sums) {
+void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t height, int64_t channels,
+                  int64_t k, double* sums) {
   int64_t line = k * channels;
-  std::fill(sums, sums + k * line, 0.0);
   for (int64_t i = 0; i < k; ++i) {
     Range range = covered(i, k, height);
-    for (int64_t y = range.begin; y < range.end; ++y)
-      for (int64_t c = 0; c < line; ++c) sums[i * line + c] += row_sums[y * line + c];
+    for (int64_t y = std::max(first, range.begin); y < std::min(first + count, range.end); ++y)
+      for (int64_t c = 0; c < line; ++c) sums[i * line + c] += row_sums[(y - first) * line + c];
   }
 }
 
@@ -114,7 +114,9 @@ Var window_means(const Var& x, int64_t k) {
       parallel_for(n, 1, [&](int64_t begin, int64_t end) {
         std::vector<double> sums(static_cast<size_t>(k * line));
         for (int64_t i = begin; i < end; ++i) {
-          cpu::add_row_sums(rows.data<double>() + i * height * line, height, channels, k, sums.data());
+          std::fill(sums.begin(), sums.end(), 0.0);
+          cpu::add_row_sums(rows.data<double>() + i * height * line, 0, height, height, channels, k,
+                            sums.data());
           T* m = means.data<T>() + i * k * line;
           for (size_t c = 0; c < sums.size(); ++c)
             m[c] = static_cast<T>(sums[c] / static_cast<double>(height * width));

@@ -85,6 +85,7 @@ class Cache {
     if (!block)
       fail(ErrorCode::limit, "out of memory: ", size >> 20, " MiB asked for while ", stats_.in_use >> 20,
            " MiB are in use", limit_ > 0 ? ", limit " + std::to_string(limit_ >> 20) + " MiB" : "");
+    stats_.fresh += size;
     return static_cast<std::byte*>(block);
   }
 

@@ -12,6 +12,7 @@ struct MemoryStats {
   int64_t in_use = 0;  // bytes handed out now
   int64_t peak = 0;    // largest in_use since the start or reset_peak_memory()
   int64_t cached = 0;  // bytes kept for reuse
+  int64_t fresh = 0;   // bytes asked of the system since the start
 };
 
 // A block of at least `bytes` bytes, uninitialised; it returns to the cache with the last reference.

@@ -4,11 +4,14 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+#include <utility>
 #include <zlib.h>
 
 #include "tensor/error.h"
@@ -35,9 +38,25 @@ bool sync_folder(const std::string& folder) {
   return ::fsync(d.fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS;
 }
 
+// Writes at `offset`, or, where that is negative, at the file's own place. False: errno says why.
+bool write_all(int fd, const void* bytes, size_t count, int64_t offset) {
+  const char* from = static_cast<const char*>(bytes);
+  while (count > 0) {
+    ssize_t n = offset < 0 ? ::write(fd, from, count) : ::pwrite(fd, from, count, offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    from += n;
+    count -= static_cast<size_t>(n);
+    if (offset >= 0) offset += n;
+  }
+  return true;
+}
+
+bool disk_full(int why) { return why == ENOSPC || why == EDQUOT; }
+
 }  // namespace
 
-std::string read_file(const std::string& path, int64_t max_bytes) {
+FileReader::FileReader(const std::string& path, int64_t max_bytes) : path_(path) {
   // O_NONBLOCK: opening a pipe that nobody writes must not hang before it can be refused.
   Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (d.fd < 0) fail(ErrorCode::bad_file, path, ": cannot open: ", std::strerror(errno));
@@ -46,14 +65,28 @@ std::string read_file(const std::string& path, int64_t max_bytes) {
   if (!S_ISREG(info.st_mode)) fail(ErrorCode::bad_file, path, ": expected a regular file");
   if (info.st_size > max_bytes)
     fail(ErrorCode::bad_file, path, ": ", info.st_size, " bytes, expected at most ", max_bytes);
-  std::string bytes(static_cast<size_t>(info.st_size), '\0');
-  for (size_t done = 0; done < bytes.size();) {
-    ssize_t n = ::read(d.fd, bytes.data() + done, bytes.size() - done);
+  size_ = info.st_size;
+  fd_ = std::exchange(d.fd, -1);
+}
+
+FileReader::~FileReader() { ::close(fd_); }
+
+void FileReader::read(int64_t offset, void* bytes, size_t count) const {
+  for (char* to = static_cast<char*>(bytes); count > 0;) {
+    ssize_t n = ::pread(fd_, to, count, offset);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(ErrorCode::io, path, ": reading failed: ", std::strerror(errno));
-    if (n == 0) fail(ErrorCode::bad_file, path, ": became shorter while it was read");
-    done += static_cast<size_t>(n);
+    if (n < 0) fail(ErrorCode::io, path_, ": reading failed: ", std::strerror(errno));
+    if (n == 0) fail(ErrorCode::bad_file, path_, ": became shorter while it was read");
+    to += n;
+    offset += n;
+    count -= static_cast<size_t>(n);
   }
+}
+
+std::string read_file(const std::string& path, int64_t max_bytes) {
+  FileReader file(path, max_bytes);
+  std::string bytes(static_cast<size_t>(file.size()), '\0');
+  file.read(0, bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -84,20 +117,17 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::fail_io(const char* doing) const {
   int why = errno;
-  bool full = why == ENOSPC || why == EDQUOT;
-  fail(ErrorCode::io, path_, ": ", doing, ": ", full ? "disk full: " : "", std::strerror(why));
+  fail(ErrorCode::io, path_, ": ", doing, ": ", disk_full(why) ? "disk full: " : "", std::strerror(why));
 }
 
 void AtomicFile::write(const void* bytes, size_t count) {
   check(fd_ >= 0, path_, ": written after commit");
-  const char* from = static_cast<const char*>(bytes);
-  while (count > 0) {
-    ssize_t n = ::write(fd_, from, count);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_io("writing failed");
-    from += n;
-    count -= static_cast<size_t>(n);
-  }
+  if (!write_all(fd_, bytes, count, -1)) fail_io("writing failed");
+}
+
+void AtomicFile::write_at(int64_t offset, const void* bytes, size_t count) {
+  check(fd_ >= 0, path_, ": written after commit");
+  if (!write_all(fd_, bytes, count, offset)) fail_io("writing failed");
 }
 
 void AtomicFile::commit() {
@@ -115,6 +145,58 @@ void write_file(const std::string& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+std::string temporary_folder() {
+  const char* chosen = std::getenv("TMPDIR");
+  return chosen && *chosen ? chosen : "/var/tmp";
+}
+
+TemporaryFile::TemporaryFile(int64_t bytes) : folder_(temporary_folder()), bytes_(bytes) {
+  fd_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd_ < 0) {  // a file system without unnamed files
+    std::string name = folder_ + "/.dgp-XXXXXX";
+    fd_ = ::mkstemp(name.data());
+    if (fd_ >= 0) ::unlink(name.c_str());
+  }
+  if (fd_ < 0) fail_io("cannot create a temporary file");
+  // Asked first, since reserving takes all that there is before it fails. Where a file system cannot reserve,
+  // writing will tell.
+  struct statvfs room;
+  bool fits = ::fstatvfs(fd_, &room) != 0 ||
+              static_cast<double>(room.f_bavail) * static_cast<double>(room.f_frsize) >= static_cast<double>(bytes);
+  if (!fits) errno = ENOSPC;
+  if (fits && (::fallocate(fd_, 0, 0, bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)) return;
+  int why = errno;
+  ::close(fd_);
+  errno = why;
+  fail_io("cannot reserve a temporary file");
+}
+
+TemporaryFile::~TemporaryFile() { ::close(fd_); }
+
+void TemporaryFile::fail_io(const char* doing) const {
+  int why = errno;
+  fail(ErrorCode::io, folder_, ": ", doing, " of ", (bytes_ + (1 << 20) - 1) >> 20,
+       " MiB: ", disk_full(why) ? "disk full: " : "", std::strerror(why),
+       "; set TMPDIR to a folder with more room");
+}
+
+void TemporaryFile::write(int64_t offset, const void* bytes, size_t count) const {
+  if (!write_all(fd_, bytes, count, offset)) fail_io("cannot write a temporary file");
+}
+
+void TemporaryFile::read(int64_t offset, void* bytes, size_t count) const {
+  char* to = static_cast<char*>(bytes);
+  while (count > 0) {
+    ssize_t n = ::pread(fd_, to, count, offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO;
+    if (n <= 0) fail_io("cannot read a temporary file");
+    to += n;
+    offset += n;
+    count -= static_cast<size_t>(n);
+  }
 }
 
 uint32_t crc32(const void* bytes, size_t count, uint32_t before) {

@@ -14,6 +14,23 @@ namespace dgp {
 // Error(io) when reading fails.
 std::string read_file(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
 
+// A regular file read in parts; errors as read_file's.
+class FileReader {
+ public:
+  explicit FileReader(const std::string& path, int64_t max_bytes = int64_t{1} << 32);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  int64_t size() const { return size_; }
+  void read(int64_t offset, void* bytes, size_t count) const;
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+  int64_t size_ = 0;
+};
+
 class AtomicFile {
  public:
   // Opens a temporary file in the folder of `path`. A link is followed, and an existing file's permissions
@@ -26,6 +43,7 @@ class AtomicFile {
   // Every failure throws Error(io), which says "disk full" when that is the reason.
   void write(const void* bytes, size_t count);
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
+  void write_at(int64_t offset, const void* bytes, size_t count);  // leaves the place of write() alone
   void commit();  // syncs, renames onto `path`, syncs the folder
 
  private:
@@ -37,6 +55,29 @@ class AtomicFile {
 
 // The whole of a small file at once: AtomicFile, write, commit.
 void write_file(const std::string& path, std::string_view bytes);
+
+// A file without a name in temporary_folder(): it is gone with the object, or with the process. Positions are
+// bytes from the start; calls on different parts may run side by side. Failures throw Error(io).
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(int64_t bytes);  // reserves them, so that a full disk is known before the work
+  ~TemporaryFile();
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  void write(int64_t offset, const void* bytes, size_t count) const;
+  void read(int64_t offset, void* bytes, size_t count) const;
+
+ private:
+  [[noreturn]] void fail_io(const char* doing) const;
+
+  std::string folder_;
+  int64_t bytes_;
+  int fd_ = -1;
+};
+
+// $TMPDIR, or /var/tmp: for what is too large for memory, which /tmp often is.
+std::string temporary_folder();
 
 // zlib's CRC-32 (that of PNG and gzip); `before` is the value for the bytes that came before.
 uint32_t crc32(const void* bytes, size_t count, uint32_t before = 0);

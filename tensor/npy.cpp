@@ -2,6 +2,7 @@
 // no more.
 #include "tensor/npy.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstring>
@@ -141,9 +142,16 @@ class HeaderParser {
   Shape shape_;
 };
 
-}  // namespace
+constexpr int64_t kMaxFile = int64_t{1} << 40;
 
-Tensor parse_npy(std::string_view bytes, const std::string& name) {
+struct Layout {
+  DType dtype;
+  Shape shape;
+  int64_t begin;  // of the elements
+};
+
+// bytes: the start of a file of `size` bytes, its header and perhaps more.
+Layout parse_layout(std::string_view bytes, int64_t size, const std::string& name) {
   auto require = [&](bool ok, const auto&... parts) {
     if (!ok) fail(ErrorCode::bad_file, name, ": not a valid .npy file: ", parts...);
   };
@@ -156,7 +164,7 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
   uint32_t length = 0;
   std::memcpy(&length, bytes.data() + 8, length_bytes);
   require(length <= kMaxHeader && length <= bytes.size() - begin, "a header of ", length,
-          " bytes in a file of ", bytes.size());
+          " bytes in a file of ", size);
 
   HeaderParser header(bytes.substr(begin, length), name);
   header.parse();
@@ -166,38 +174,76 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
          ": Fortran (column-major) order is not supported; save it with "
          "numpy.ascontiguousarray");
   int64_t total = element_size(dtype);
-  for (int64_t size : header.shape())
-    require(!__builtin_mul_overflow(total, size, &total), "shape ", to_string(header.shape()), " overflows");
-  std::string_view data = bytes.substr(begin + length);
-  require(static_cast<uint64_t>(total) == data.size(), "shape ", to_string(header.shape()), " of ",
-          to_string(dtype), " takes ", total, " bytes, the file has ", data.size());
-  Tensor tensor(header.shape(), dtype);
-  if (total > 0) std::memcpy(tensor.bytes(), data.data(), data.size());
-  return tensor;
+  for (int64_t n : header.shape())
+    require(!__builtin_mul_overflow(total, n, &total), "shape ", to_string(header.shape()), " overflows");
+  auto data = static_cast<int64_t>(begin + length);
+  require(total == size - data, "shape ", to_string(header.shape()), " of ", to_string(dtype), " takes ",
+          total, " bytes, the file has ", size - data);
+  return {dtype, header.shape(), data};
 }
 
-Tensor read_npy(const std::string& path) { return parse_npy(read_file(path, int64_t{1} << 40), path); }
-
-void write_npy(const std::string& path, const Tensor& tensor) {
-  check(tensor.defined(), "write_npy: the tensor is undefined");
+std::string npy_header(DType dtype, const Shape& shape) {
   std::string header = "{'descr': '";
   for (const NpyType& type : kTypes)
-    if (type.dtype == tensor.dtype()) header += type.descr;
+    if (type.dtype == dtype) header += type.descr;
   header += "', 'fortran_order': False, 'shape': (";
-  for (int i = 0; i < tensor.rank(); ++i)
-    header += std::to_string(tensor.dim(i)) + (i + 1 < tensor.rank() ? ", " : tensor.rank() == 1 ? "," : "");
+  for (size_t i = 0; i < shape.size(); ++i)
+    header += std::to_string(shape[i]) + (i + 1 < shape.size() ? ", " : shape.size() == 1 ? "," : "");
   header += "), }";
   header.append(63 - (10 + header.size()) % 64, ' ');  // the data begin at a multiple of 64
   header += '\n';
+  auto length = static_cast<uint16_t>(header.size());
+  std::string start(kMagic);
+  start.append("\x01\x00", 2);
+  start.append(reinterpret_cast<const char*>(&length), 2);
+  return start + header;
+}
 
-  uint16_t length = static_cast<uint16_t>(header.size());
-  AtomicFile file(path);
-  file.write(kMagic);
-  file.write("\x01\x00", 2);
-  file.write(&length, 2);
-  file.write(header);
-  file.write(tensor.bytes(), static_cast<size_t>(tensor.nbytes()));
-  file.commit();
+}  // namespace
+
+Tensor parse_npy(std::string_view bytes, const std::string& name) {
+  Layout layout = parse_layout(bytes, static_cast<int64_t>(bytes.size()), name);
+  Tensor tensor(layout.shape, layout.dtype);
+  std::string_view data = bytes.substr(static_cast<size_t>(layout.begin));
+  if (!data.empty()) std::memcpy(tensor.bytes(), data.data(), data.size());
+  return tensor;
+}
+
+Tensor read_npy(const std::string& path) {
+  NpyReader reader(path);
+  Tensor tensor(reader.shape(), reader.dtype());
+  reader.read(0, tensor.numel(), tensor.bytes());
+  return tensor;
+}
+
+void write_npy(const std::string& path, const Tensor& tensor) {
+  check(tensor.defined(), "write_npy: the tensor is undefined");
+  NpyWriter writer(path, tensor.dtype(), tensor.shape());
+  writer.write(0, tensor.numel(), tensor.bytes());
+  writer.commit();
+}
+
+NpyReader::NpyReader(const std::string& path) : file_(path, kMaxFile) {
+  std::string start(static_cast<size_t>(std::min(file_.size(), static_cast<int64_t>(kMaxHeader) + 12)), '\0');
+  file_.read(0, start.data(), start.size());
+  Layout layout = parse_layout(start, file_.size(), path);
+  dtype_ = layout.dtype, shape_ = layout.shape, begin_ = layout.begin;
+}
+
+void NpyReader::read(int64_t first, int64_t count, void* elements) const {
+  int64_t size = element_size(dtype_);
+  file_.read(begin_ + first * size, elements, static_cast<size_t>(count * size));
+}
+
+NpyWriter::NpyWriter(const std::string& path, DType dtype, const Shape& shape)
+    : file_(path), element_size_(element_size(dtype)) {
+  std::string header = npy_header(dtype, shape);
+  begin_ = static_cast<int64_t>(header.size());
+  file_.write(header);
+}
+
+void NpyWriter::write(int64_t first, int64_t count, const void* elements) {
+  file_.write_at(begin_ + first * element_size_, elements, static_cast<size_t>(count * element_size_));
 }
 
 }  // namespace dgp

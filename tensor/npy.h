@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "tensor/file.h"
 #include "tensor/tensor.h"
 
 namespace dgp {
@@ -15,5 +16,34 @@ void write_npy(const std::string& path, const Tensor& tensor);  // version 1.0, 
 
 // The same on bytes in memory; `name` is what errors call the file.
 Tensor parse_npy(std::string_view bytes, const std::string& name);
+
+// An array that need not be in memory: parts of it, counted in elements, read from its file.
+class NpyReader {
+ public:
+  explicit NpyReader(const std::string& path);
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  void read(int64_t first, int64_t count, void* elements) const;
+
+ private:
+  FileReader file_;
+  DType dtype_;
+  Shape shape_;
+  int64_t begin_;  // of the elements in the file
+};
+
+// The same, written in parts, in any order; there is no file before commit().
+class NpyWriter {
+ public:
+  NpyWriter(const std::string& path, DType dtype, const Shape& shape);
+
+  void write(int64_t first, int64_t count, const void* elements);
+  void commit() { file_.commit(); }
+
+ private:
+  AtomicFile file_;
+  int64_t element_size_, begin_;
+};
 
 }  // namespace dgp
