@@ -15,6 +15,7 @@
 #include "bench/runner.h"
 #include "cli/cli.h"
 #include "infer/upscaler.h"
+#include "models/state.h"
 #include "tensor/allocator.h"
 #include "tensor/isa.h"
 #include "tensor/npy.h"

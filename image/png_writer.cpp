@@ -16,8 +16,10 @@ namespace {
 constexpr int64_t kPartBytes = int64_t{1} << 18;  // of filtered rows that are compressed on their own
 constexpr int kFilters = 5;
 
-// Filtered photographs repeat little: a long search for matches costs much and finds nothing.
-constexpr int kLevel = 6, kStrategy = Z_FILTERED;
+// Rows of a photograph, once filtered, hardly repeat: looking for runs alone packs them as well as a search
+// for matches does (2% worse at level 6), in an eighth of the time. Where runs are that frequent, there is
+// more to be found, and quickly.
+constexpr size_t kWorthSearching = 8;  // times smaller by runs alone
 
 void put32(std::string& out, uint64_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift & 255));
@@ -81,9 +83,9 @@ void filter_best(const uint8_t* row, const uint8_t* above, int64_t count, int64_
 }
 
 // A DEFLATE stream's part that ends at a byte, so that parts made side by side join into one stream.
-std::string deflated(const std::vector<uint8_t>& bytes, bool last) {
+std::string deflated(const std::vector<uint8_t>& bytes, int strategy, bool last) {
   z_stream stream{};
-  if (deflateInit2(&stream, kLevel, Z_DEFLATED, -15, 9, kStrategy) != Z_OK)
+  if (deflateInit2(&stream, 6, Z_DEFLATED, -15, 9, strategy) != Z_OK)
     fail(ErrorCode::limit, "PNG: out of memory");
   std::string out(deflateBound(&stream, bytes.size()) + 16, '\0');
   stream.next_in = const_cast<Bytef*>(bytes.data());
@@ -98,10 +100,17 @@ std::string deflated(const std::vector<uint8_t>& bytes, bool last) {
   return out;
 }
 
+std::string packed(const std::vector<uint8_t>& bytes, bool last) {
+  std::string runs = deflated(bytes, Z_RLE, last);
+  if (runs.size() * kWorthSearching > bytes.size()) return runs;
+  std::string matches = deflated(bytes, Z_FILTERED, last);
+  return matches.size() < runs.size() ? matches : runs;
+}
+
 // Rows that are filtered and compressed by one thread.
 struct Part {
   int64_t begin, end;  // of the rows gathered
-  std::string packed = {};
+  std::string data = {};
   uLong adler = 1, bytes = 0;
 };
 
@@ -115,16 +124,31 @@ struct PngWriter::State {
         channels(c),
         depth(d),
         step(c * d / 8),
-        part_rows(std::max<int64_t>(1, kPartBytes / (w * step))) {}
+        part_rows(std::max<int64_t>(1, kPartBytes / (w * step))),
+        capacity(part_rows * num_threads()),
+        rows(static_cast<size_t>((1 + capacity) * (1 + w) * step)) {}
 
   uint8_t* gathered(int64_t r) { return rows.data() + (r + 1) * (step + width * step) + step; }
 
-  // Room for one more row; the one before the first stands for what lies above it.
-  uint8_t* next() {
-    if (rows.empty()) rows.resize(static_cast<size_t>((1 + part_rows * num_threads()) * (1 + width) * step));
-    return gathered(count);
+  // f32 [R,W,C]; the row before the first gathered stands for what lies above it.
+  void gather(const Tensor& x) {
+    int64_t values = width * channels, begin = count;
+    parallel_for(x.dim(0), std::max<int64_t>(1, kPointwiseGrain / values), [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        uint8_t* to = gathered(begin + r);
+        const float* from = x.data<float>() + r * values;
+        if (depth == 8) {
+          quantise(from, values, 255, [&](int64_t i, int v) { to[i] = static_cast<uint8_t>(v); });
+          continue;
+        }
+        quantise(from, values, 65535, [&](int64_t i, int v) {
+          to[2 * i] = static_cast<uint8_t>(v >> 8);
+          to[2 * i + 1] = static_cast<uint8_t>(v & 255);
+        });
+      }
+    });
+    count += x.dim(0), done += x.dim(0);
   }
-  bool full() { return static_cast<int64_t>(rows.size()) <= (1 + count) * (1 + width) * step; }
 
   void pack(Part& part, bool last) {
     int64_t bytes = width * step;
@@ -133,7 +157,7 @@ struct PngWriter::State {
     for (int64_t r = part.begin; r < part.end; ++r)
       filter_best(gathered(r), gathered(r - 1), bytes, step, spare.data(),
                   filtered.data() + (r - part.begin) * (bytes + 1));
-    part.packed = deflated(filtered, last);
+    part.data = packed(filtered, last);
     part.bytes = filtered.size();
     part.adler = adler32(1, filtered.data(), static_cast<uInt>(filtered.size()));
   }
@@ -150,7 +174,7 @@ struct PngWriter::State {
       adler = adler32_combine(adler, part.adler, static_cast<z_off_t>(part.bytes));
       std::string data = started ? "" : "\x78\x9c";  // zlib's header: 32 KiB window
       started = true;
-      data += part.packed;
+      data += part.data;
       if (last && &part == &parts.back()) put32(data, adler);
       write_chunk(file, "IDAT", data);
     }
@@ -161,9 +185,10 @@ struct PngWriter::State {
   AtomicFile file;
   int64_t width, height, channels;
   int depth;
-  int64_t step, part_rows;      // bytes a pixel; rows a part
-  int64_t done = 0, count = 0;  // rows given, rows gathered
+  int64_t step;                 // bytes a pixel
+  int64_t part_rows, capacity;  // rows a part, rows that are gathered before they are packed
   std::vector<uint8_t> rows;    // the row above and those gathered, each after `step` zeros
+  int64_t done = 0, count = 0;  // rows given, rows gathered
   uLong adler = 1;
   bool started = false;
 };
@@ -193,20 +218,11 @@ void PngWriter::rows(const Tensor& x) {
         "PNG rows expect f32 [R,", s.width, ",", s.channels, "], got ", to_string(x.dtype()),
         to_string(x.shape()));
   check(s.done + x.dim(0) <= s.height, "PNG of ", s.height, " rows was given more");
-  int64_t count = s.width * s.channels;
-  for (int64_t r = 0; r < x.dim(0); ++r) {
-    uint8_t* to = s.next();
-    const float* from = x.data<float>() + r * count;
-    if (s.depth == 8) {
-      quantise(from, count, 255, [&](int64_t i, int v) { to[i] = static_cast<uint8_t>(v); });
-    } else {
-      quantise(from, count, 65535, [&](int64_t i, int v) {
-        to[2 * i] = static_cast<uint8_t>(v >> 8);
-        to[2 * i + 1] = static_cast<uint8_t>(v & 255);
-      });
-    }
-    ++s.count, ++s.done;
-    if (s.full() && s.done < s.height) s.flush(false);
+  for (int64_t r = 0; r < x.dim(0);) {
+    int64_t some = std::min(x.dim(0) - r, s.capacity - s.count);
+    s.gather(x.slab(r, some));
+    r += some;
+    if (s.count == s.capacity && s.done < s.height) s.flush(false);
   }
 }
 

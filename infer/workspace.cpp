@@ -9,9 +9,9 @@
 namespace dgp {
 namespace {
 
-constexpr int64_t kBandPixels = int64_t{1} << 17;   // of a band when nothing asks for small ones
+constexpr int64_t kBandBytes = int64_t{1} << 22;    // of h in a band, a thread: read again while it is cached
 constexpr int64_t kTileBytes = int64_t{1} << 26;    // of h in a tile that was chosen automatically
-constexpr int64_t kFinishBytes = int64_t{1} << 20;  // behind the blocks, a thread: what its cache holds
+constexpr int64_t kFinishBytes = int64_t{1} << 21;  // of a band behind the blocks, a thread
 constexpr int64_t kDirectRows = 8;                  // HR rows that the tail hands a thread
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
@@ -105,7 +105,7 @@ Tiling choose_tiling(const DGPNetConfig& config, const Extent& lr, int64_t tile_
                      const Surroundings& around) {
   int64_t width = feature_extent(config, lr).width, u = config.unshuffle;
   int64_t finish = finish_rows(config, lr), tile_bytes = 2 * config.channels * width * 4;  // a row of h
-  int64_t whole = round_up(std::max<int64_t>(32, kBandPixels / width), kRowGrid);
+  int64_t whole = round_up(std::max<int64_t>(16, kBandBytes * num_threads() / tile_bytes), kRowGrid);
   int64_t tile = round_up(
       tile_rows > 0 ? (tile_rows + u - 1) / u : std::clamp<int64_t>(kTileBytes / tile_bytes, 16, 256),
       kRowGrid);

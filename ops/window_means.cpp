@@ -1,7 +1,9 @@
 #include "ops/window_means.h"
 
 #include <algorithm>
+#include <type_traits>
 
+#include "ops/kernels/active.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -53,18 +55,13 @@ namespace cpu {
 
 template <class T>
 void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums) {
-  constexpr int64_t kSegment = 16, kChannels = 64;
-  T part[kChannels];
   double* middle = sums + k / 2 * channels;
-  std::fill(middle, middle + channels, 0.0);
-  for (int64_t c0 = 0; c0 < channels; c0 += kChannels) {
-    int64_t nc = std::min(kChannels, channels - c0);
-    for (int64_t x0 = 0; x0 < width; x0 += kSegment) {
-      std::fill(part, part + nc, T{0});
-      for (int64_t x = x0; x < std::min(width, x0 + kSegment); ++x)
-        for (int64_t c = 0; c < nc; ++c) part[c] += row[x * channels + c0 + c];
-      for (int64_t c = 0; c < nc; ++c) middle[c0 + c] += static_cast<double>(part[c]);
-    }
+  if constexpr (std::is_same_v<T, float>) {
+    active_kernels().row_sums(row, width, channels, middle);
+  } else {
+    std::fill(middle, middle + channels, 0.0);
+    for (int64_t x = 0; x < width; ++x)
+      for (int64_t c = 0; c < channels; ++c) middle[c] += row[x * channels + c];
   }
   for (int64_t j = 0; j < k; ++j) {  // the other shifts lose a few pixels at one end
     if (j == k / 2) continue;

@@ -108,6 +108,9 @@ struct Kernels {
   // sum may be null.
   void (*activation_gradient)(int64_t pixels, int64_t o, const float* dy, const float* a, float slope,
                               float* dz, float* sum);
+
+  // sums [C] of row [W,C]: see row_sums.cpp.
+  void (*row_sums)(const float* row, int64_t width, int64_t channels, double* sums);
 };
 
 // The same Winograd convolution with its products in bf16 and their sums in f32: half the memory and twice
@@ -147,6 +150,7 @@ void direct_gradient(const DirectGradient& args, int64_t q_begin, int64_t q_end,
 void direct_gradient_finish(const DirectGradient& args, const float* sums, float* dw);
 void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* a, float slope, float* dz,
                          float* sum);
+void row_sums(const float* row, int64_t width, int64_t channels, double* sums);
 }  // namespace DGP_ISA
 
 }  // namespace dgp

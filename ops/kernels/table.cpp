@@ -28,6 +28,7 @@ extern const Kernels kernels = {
     .direct_gradient = direct_gradient,
     .direct_gradient_finish = direct_gradient_finish,
     .activation_gradient = activation_gradient,
+    .row_sums = row_sums,
 };
 
 }  // namespace dgp::DGP_ISA
