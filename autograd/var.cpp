@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/observe.h"
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -93,7 +94,12 @@ void accumulate(Tensor& into, const Tensor& part) {
     return;
   }
   check_same("accumulate", into, part);
-  Tensor sum = into.sole_owner() ? into : Tensor(into.shape(), into.dtype());
+  Tensor sum = into.sole_owner() ? into : Tensor(into.shape(), into.dtype(), into.device());
+  if (sum.device() == Device::cuda) {
+    cuda::add(into.device_data<float>(), part.device_data<float>(), sum.device_data<float>(), sum.numel());
+    into = sum;
+    return;
+  }
   dispatch_float(into.dtype(), "accumulate", [&](auto zero) {
     using T = decltype(zero);
     const T *a = into.data<T>(), *b = part.data<T>();
@@ -117,7 +123,8 @@ void backward(const Var& root, const Tensor& seed) {
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(older)> ready(
       older);
   std::unordered_set<Node*> seen{root.node_.get()};
-  accumulate(root.node_->grad, seed.defined() ? seed : Tensor::full(root.shape(), 1, root.dtype()));
+  accumulate(root.node_->grad,
+             seed.defined() ? seed : Tensor::full(root.shape(), 1, root.dtype(), root.value().device()));
   ready.push(root.node_);
 
   while (!ready.empty()) {

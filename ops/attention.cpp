@@ -7,6 +7,7 @@
 #include "ops/pointwise.h"
 #include "ops/slice.h"
 #include "ops/softmax.h"
+#include "tensor/cuda_gemm.h"
 #include "tensor/gemm.h"
 #include "tensor/parallel.h"
 
@@ -35,6 +36,56 @@ Sizes sizes_of(const Var& q, const Var& k, const Var& v, int64_t heads) {
 struct Head {
   int64_t q, kv, p;
 };
+
+// Products over all heads of all images, as the GPU takes them: one batch of heads an image.
+struct OnGpu {
+  Sizes z;
+  int64_t tokens(int64_t n, bool of_kv) const { return n * (of_kv ? z.s : z.l) * z.width; }
+  int64_t matrix(int64_t n) const { return n * z.heads * z.l * z.s; }
+
+  // scores = scale * a b^T, [L,D] by [S,D] a head
+  void scores(const Tensor& a, const Tensor& b, float scale, const Tensor& p) const {
+    for (int64_t n = 0; n < z.n; ++n)
+      cuda::gemm({false, true, z.l, z.s, z.d, a.device_data<float>() + tokens(n, false), z.width,
+                  b.device_data<float>() + tokens(n, true), z.width, p.device_data<float>() + matrix(n), z.s,
+                  scale, 0, z.heads, z.d, z.d, z.l * z.s});
+  }
+  // y = scale * p x, or p^T x with `turned`: tokens of keys (or of queries, turned) to the others'.
+  void mix(const Tensor& p, const Tensor& x, float scale, bool turned, const Tensor& y) const {
+    for (int64_t n = 0; n < z.n; ++n)
+      cuda::gemm({turned, false, turned ? z.s : z.l, z.d, turned ? z.l : z.s,
+                  p.device_data<float>() + matrix(n), z.s, x.device_data<float>() + tokens(n, !turned),
+                  z.width, y.device_data<float>() + tokens(n, turned), z.width, scale, 0, z.heads, z.l * z.s,
+                  z.d, z.d});
+  }
+  int64_t rows() const { return z.n * z.heads * z.l; }
+};
+
+void forward_on_gpu(const Sizes& z, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& p,
+                    const Tensor& y) {
+  OnGpu gpu{z};
+  gpu.scores(q, k, static_cast<float>(1 / std::sqrt(static_cast<double>(z.d))), p);
+  cuda::softmax_rows(p.device_data<float>(), gpu.rows(), z.s);
+  gpu.mix(p, v, 1, false, y);
+}
+
+std::vector<Tensor> backward_on_gpu(const Sizes& z, const Tensor& q, const Tensor& k, const Tensor& v,
+                                    const Tensor& p, const Tensor& dy, const Wanted& wanted) {
+  OnGpu gpu{z};
+  auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(z.d)));
+  std::vector<Tensor> grads(3);
+  auto made = [&](size_t i, const Tensor& like) {
+    return grads[i] = Tensor(like.shape(), like.dtype(), Device::cuda);
+  };
+  if (wanted[2]) gpu.mix(p, dy, 1, true, made(2, v));
+  if (!wanted[0] && !wanted[1]) return grads;
+  Tensor ds(p.shape(), p.dtype(), Device::cuda);
+  gpu.scores(dy, v, 1, ds);
+  cuda::softmax_backward_rows(p.device_data<float>(), ds.device_data<float>(), gpu.rows(), z.s);
+  if (wanted[0]) gpu.mix(ds, k, scale, false, made(0, q));
+  if (wanted[1]) gpu.mix(ds, q, scale, true, made(1, k));
+  return grads;
+}
 
 template <class F>
 void for_each_head(const Sizes& z, const F& f) {
@@ -81,13 +132,18 @@ void backward(const Sizes& z, const T* q, const T* k, const T* v, const T* p, co
 
 Var multi_head_attention(const Var& q, const Var& k, const Var& v, int64_t heads) {
   Sizes z = sizes_of(q, k, v, heads);
-  Tensor y(q.shape(), q.dtype()), p({z.n, z.heads, z.l, z.s}, q.dtype());
-  dispatch_float(q.dtype(), "multi_head_attention", [&](auto zero) {
-    using T = decltype(zero);
-    forward(z, q.value().data<T>(), k.value().data<T>(), v.value().data<T>(), p.data<T>(), y.data<T>());
-  });
+  Device device = q.value().device();
+  Tensor y(q.shape(), q.dtype(), device), p({z.n, z.heads, z.l, z.s}, q.dtype(), device);
+  if (device == Device::cuda)
+    forward_on_gpu(z, q.value(), k.value(), v.value(), p, y);
+  else
+    dispatch_float(q.dtype(), "multi_head_attention", [&](auto zero) {
+      using T = decltype(zero);
+      forward(z, q.value().data<T>(), k.value().data<T>(), v.value().data<T>(), p.data<T>(), y.data<T>());
+    });
   return record(y, {q, k, v},
                 [q = q.value(), k = k.value(), v = v.value(), p, z](const Tensor& dy, const Wanted& wanted) {
+                  if (dy.device() == Device::cuda) return backward_on_gpu(z, q, k, v, p, dy, wanted);
                   std::vector<Tensor> grads(3);
                   dispatch_float(dy.dtype(), "multi_head_attention", [&](auto zero) {
                     using T = decltype(zero);

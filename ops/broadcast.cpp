@@ -68,9 +68,16 @@ void BroadcastLoop::advance(Position& p, int64_t count) const {
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
+  Tensor y(shape, x.dtype(), x.device());
+  broadcast_into(x, y);
+  return y;
+}
+
+void broadcast_into(const Tensor& x, const Tensor& y) {
+  const Shape& shape = y.shape();
   check(broadcast_shape("broadcast_to", x.shape(), shape) == shape, "broadcast_to: ", to_string(x.shape()),
         " does not broadcast to ", to_string(shape));
-  Tensor y(shape, x.dtype());
+  if (y.device() == Device::cuda) return cuda::broadcast_into(x, y);
   dispatch_float(x.dtype(), "broadcast_to", [&](auto zero) {
     using T = decltype(zero);
     const T* from = x.data<T>();
@@ -83,7 +90,6 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
             std::copy_n(from + ix, count, to + i);
         });
   });
-  return y;
 }
 
 }  // namespace dgp

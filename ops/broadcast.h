@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
@@ -15,6 +16,12 @@ Shape broadcast_shape(const char* op, const Shape& a, const Shape& b);
 
 // x repeated to `shape`, copied; x itself when it has that shape already.
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
+// The same into y, which has that shape.
+void broadcast_into(const Tensor& x, const Tensor& y);
+
+namespace cuda {
+DGP_CUDA_FUNCTION void broadcast_into(const Tensor& x, const Tensor& y);
+}
 
 // How to walk a result of `shape` together with operands a and b that broadcast to it.
 class BroadcastLoop {
@@ -37,10 +44,12 @@ class BroadcastLoop {
     });
   }
 
- private:
   struct Axis {
     int64_t size, step_a, step_b;
   };
+  const std::vector<Axis>& axes() const { return axes_; }  // outermost first; at least one
+
+ private:
   struct Position {
     std::vector<int64_t> index;
     int64_t a, b;
@@ -48,7 +57,7 @@ class BroadcastLoop {
   Position at(int64_t i) const;
   void advance(Position& p, int64_t count) const;  // count elements to the end of the innermost axis
 
-  std::vector<Axis> axes_;  // outermost first; at least one
+  std::vector<Axis> axes_;
   int64_t numel_;
 };
 

@@ -34,7 +34,7 @@ Var concat(const std::vector<Var>& parts, int axis) {
       if (!wanted[i]) continue;
       Shape part = dy.shape();
       part[static_cast<size_t>(a)] = sizes[i];
-      grads[i] = Tensor(part, dy.dtype());
+      grads[i] = Tensor(part, dy.dtype(), dy.device());
       cpu::copy_range(dy, at, grads[i], 0, a, sizes[i]);
     }
     return grads;

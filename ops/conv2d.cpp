@@ -92,6 +92,11 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
 
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x, w.shape(), options);
+  if (dy.device() == Device::cuda) {
+    Tensor dx(x, dy.dtype(), Device::cuda);
+    cuda::conv2d_backward_data(g, dy, w, dx);
+    return dx;
+  }
   if (!fast(dy)) return reference::conv2d_backward_data(dy, w, x, options);
   Tensor dx(x);
   run_backward_data(g, pack_weights(g, w, true), dy.data<float>(), dx.data<float>());
@@ -101,6 +106,11 @@ Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, c
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
                               const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x.shape(), w, options);
+  if (dy.device() == Device::cuda) {
+    Tensor dw(w, dy.dtype(), Device::cuda);
+    cuda::conv2d_backward_weight(g, dy, x, dw);
+    return dw;
+  }
   if (!fast(dy)) return reference::conv2d_backward_weight(dy, x, w, options);
   Tensor dw(w);
   run_backward_weight(g, dy.data<float>(), x.data<float>(), dw.data<float>());
@@ -127,7 +137,12 @@ void activation_gradient(const Tensor& dy, const Tensor& a, T slope, const Tenso
 
 Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options, const Tensor& db) {
   if (!a.defined() && !db.defined()) return dy;
-  Tensor dz = a.defined() ? Tensor(dy.shape(), dy.dtype()) : Tensor();
+  Tensor dz = a.defined() ? Tensor(dy.shape(), dy.dtype(), dy.device()) : Tensor();
+  if (dy.device() == Device::cuda) {
+    if (dz.defined()) cuda::activation_gradient(dy, a, cpu::slope_of(options), dz);
+    if (db.defined()) cuda::bias_gradient(dz.defined() ? dz : dy, db);
+    return dz.defined() ? dz : dy;
+  }
   if (dy.dtype() == DType::f32) {
     auto data = [](const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; };
     cpu::run_activation_gradient(dy.dim(0), dy.dim(1) * dy.dim(2), dy.dim(3), dy.data<float>(), data(a),
@@ -165,7 +180,7 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
                   std::vector<Tensor> grads(4);
                   if (wanted[3]) grads[3] = dy;
                   if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
-                  if (wanted[2]) grads[2] = Tensor(bias, dy.dtype());
+                  if (wanted[2]) grads[2] = Tensor(bias, dy.dtype(), dy.device());
                   Tensor dz = through_activation(dy, a, options, grads[2]);
                   observe(__FILE__, "dz, db", dy.shape());
                   if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);

@@ -2,7 +2,10 @@
 // channels, summed over K = taps x input channels, in NHWC. A block makes a tile of kPixels x kOutputs; 16
 // terms of K at a time lie in shared memory, each thread keeps 4 x 4 sums in registers. Sums are taken in
 // order of K in parts of 128 terms, which keeps their rounding below that of one long sum. Bias, activation
-// and residual are added as the tile is stored.
+// and residual are added as the tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
+// apart, convolved with the kernels turned round. conv2d_weights.cu has the gradient in w.
+#include <algorithm>
+
 #include "ops/conv2d.h"
 #include "tensor/cuda_kernel.h"
 
@@ -11,50 +14,58 @@ namespace {
 
 constexpr int kStep = 16, kPart = 128, kEach = 4;
 
-struct Arguments {
-  ConvGeometry g;
+// Sizes of images fit into 32 bits, offsets do not. Input pixel (y, x) stands at (up y, up x) of a plane that
+// is zero elsewhere; the tap (i, j) of result (oy, ox) looks at (oy stride - pad_y + i dilation, ...).
+struct Convolution {
+  int h, w, c, oh, ow, o, kh, kw, stride, up, pad_y, pad_x, dilation, groups;
+  int x_first, x_rows, y_first, y_rows;
+  bool w_per_image, b_per_image;
   float slope;
-  const float *x, *w, *b, *residual;
+  const float *x, *weights, *b, *residual;
   float* y;
 };
 
-// The input value under term k of K at a result pixel; zero outside the image and past the end of either.
-__device__ inline float input_at(const Arguments& p, int64_t image, int64_t group, int64_t pixel, int64_t k,
-                                 int64_t depth) {
-  const ConvGeometry& g = p.g;
-  int64_t cg = g.c / g.groups;
-  if (pixel >= g.y_rows * g.ow || k >= depth) return 0;
-  int64_t tap = k / cg, iy = (g.y_first + pixel / g.ow) * g.stride - g.padding + tap / g.kw * g.dilation;
-  int64_t ix = pixel % g.ow * g.stride - g.padding + tap % g.kw * g.dilation;
-  if (iy < 0 || iy >= g.h || ix < 0 || ix >= g.w) return 0;
-  return p.x[((image * g.x_rows + iy - g.x_first) * g.w + ix) * g.c + group * cg + k % cg];
-}
-
 // grid: (tiles of pixels, tiles of outputs of a group, images * groups)
 template <int kPixels, int kOutputs>
-__global__ void conv2d_kernel(Arguments p) {
-  constexpr int kThreads = kPixels / kEach * (kOutputs / kEach);
+__global__ void conv2d_kernel(Convolution p) {
+  constexpr int kThreads = kPixels / kEach * (kOutputs / kEach), kAcross = kThreads / kStep;
+  constexpr int kLoads =
+      kPixels / kAcross;  // pixels whose terms a thread fetches, all for the same place in K
   DGP_SHARED(float, xs, [kStep][kPixels + 4]);
   DGP_SHARED(float, ws, [kStep][kOutputs + 4]);
-  const ConvGeometry& g = p.g;
-  int64_t cg = g.c / g.groups, og = g.o / g.groups, depth = g.kh * g.kw * cg;
-  int64_t image = int64_t{blockIdx.z} / g.groups, group = int64_t{blockIdx.z} % g.groups;
-  int64_t pixel0 = int64_t{blockIdx.x} * kPixels, output0 = int64_t{blockIdx.y} * kOutputs;
-  const float* w = p.w + ((g.w_per_image ? image * g.o : 0) + group * og) * depth;
-  int t = static_cast<int>(threadIdx.x), tx = t % (kOutputs / kEach) * kEach,
-      ty = t / (kOutputs / kEach) * kEach;
+  int cg = p.c / p.groups, og = p.o / p.groups, depth = p.kh * p.kw * cg;
+  int64_t image = blockIdx.z / p.groups;
+  int group = static_cast<int>(blockIdx.z) % p.groups, output0 = static_cast<int>(blockIdx.y) * kOutputs;
+  int64_t pixels = int64_t{p.y_rows} * p.ow, pixel0 = int64_t{blockIdx.x} * kPixels;
+  const float* x = p.x + image * p.x_rows * p.w * p.c + group * cg;
+  const float* w = p.weights + ((p.w_per_image ? image * p.o : 0) + group * og) * depth;
+  int t = static_cast<int>(threadIdx.x), k_lane = t % kStep, across = t / kStep;
+
+  int top[kLoads], left[kLoads];  // of the window of each pixel
+  for (int i = 0; i < kLoads; ++i) {
+    int64_t pixel = pixel0 + across + i * kAcross;
+    bool inside = pixel < pixels;
+    top[i] = inside ? (p.y_first + static_cast<int>(pixel / p.ow)) * p.stride - p.pad_y : -(1 << 30);
+    left[i] = static_cast<int>(pixel % p.ow) * p.stride - p.pad_x;
+  }
+  int tx = t % (kOutputs / kEach) * kEach, ty = t / (kOutputs / kEach) * kEach;
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
-  for (int64_t k0 = 0; k0 < depth; k0 += kStep) {
-    for (int i = t; i < kStep * kPixels; i += kThreads)  // neighbours read along the channels
-      xs[i % kStep][i / kStep] = input_at(p, image, group, pixel0 + i / kStep, k0 + i % kStep, depth);
-    for (int i = t; i < kStep * kOutputs; i += kThreads) {
-      int64_t o = output0 + i / kStep, k = k0 + i % kStep;
-      ws[i % kStep][i / kStep] = o < og && k < depth ? w[o * depth + k] : 0.0F;
+  for (int k0 = 0; k0 < depth; k0 += kStep) {
+    int k = k0 + k_lane, tap = k / cg, dy = tap / p.kw * p.dilation, dx = tap % p.kw * p.dilation;
+    for (int i = 0; i < kLoads; ++i) {
+      int iy = top[i] + dy, ix = left[i] + dx;
+      bool there = k < depth && iy >= 0 && ix >= 0 && iy % p.up == 0 && ix % p.up == 0;
+      iy /= p.up, ix /= p.up;
+      there = there && iy < p.h && ix < p.w;
+      xs[k_lane][across + i * kAcross] =
+          there ? x[(int64_t{iy - p.x_first} * p.w + ix) * p.c + k - tap * cg] : 0.0F;
     }
+    for (int o = across; o < kOutputs; o += kAcross)
+      ws[k_lane][o] = output0 + o < og && k < depth ? w[int64_t{output0 + o} * depth + k] : 0.0F;
     __syncthreads();
-    for (int k = 0; k < kStep; ++k)
+    for (int step = 0; step < kStep; ++step)
       for (int i = 0; i < kEach; ++i)
-        for (int j = 0; j < kEach; ++j) part[i][j] += xs[k][ty + i] * ws[k][tx + j];
+        for (int j = 0; j < kEach; ++j) part[i][j] += xs[step][ty + i] * ws[step][tx + j];
     __syncthreads();
     if ((k0 + kStep) % kPart != 0 && k0 + kStep < depth) continue;
     for (int i = 0; i < kEach; ++i)
@@ -65,11 +76,11 @@ __global__ void conv2d_kernel(Arguments p) {
   }
   for (int i = 0; i < kEach; ++i) {
     int64_t pixel = pixel0 + ty + i;
-    if (pixel >= g.y_rows * g.ow) continue;
+    if (pixel >= pixels) continue;
     for (int j = 0; j < kEach; ++j) {
       if (output0 + tx + j >= og) continue;
-      int64_t o = group * og + output0 + tx + j, at = (image * g.y_rows * g.ow + pixel) * g.o + o;
-      float z = sum[i][j] + (p.b ? p.b[(g.b_per_image ? image * g.o : 0) + o] : 0.0F);
+      int64_t o = group * og + output0 + tx + j, at = (image * pixels + pixel) * p.o + o;
+      float z = sum[i][j] + (p.b ? p.b[(p.b_per_image ? image * p.o : 0) + o] : 0.0F);
       z = z > 0 ? z : p.slope * z;
       p.y[at] = z + (p.residual ? p.residual[at] : 0.0F);
     }
@@ -77,27 +88,83 @@ __global__ void conv2d_kernel(Arguments p) {
 }
 
 template <int kPixels, int kOutputs>
-void run(const Arguments& p) {
-  const ConvGeometry& g = p.g;
-  int64_t pixels = g.y_rows * g.ow, tiles = (pixels + kPixels - 1) / kPixels;
-  int64_t outputs = (g.o / g.groups + kOutputs - 1) / kOutputs, depth = g.n * g.groups;
+void run_tiles(const Convolution& p, int64_t images) {
+  int64_t pixels = int64_t{p.y_rows} * p.ow, tiles = (pixels + kPixels - 1) / kPixels;
+  int64_t outputs = (p.o / p.groups + kOutputs - 1) / kOutputs, depth = images * p.groups;
   check(tiles <= 0x7fffffff && outputs <= 65535 && depth <= 65535, "conv2d: too large for one kernel");
   launch(conv2d_kernel<kPixels, kOutputs>,
          {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)},
          kPixels / kEach * (kOutputs / kEach), p);
 }
 
+void run(const Convolution& p, int64_t images) {
+  if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
+  if (p.o / p.groups <= 16)
+    run_tiles<128, 16>(p, images);
+  else
+    run_tiles<64, 64>(p, images);
+}
+
+Convolution from_geometry(const ConvGeometry& g) {
+  check(std::max({g.h, g.w, g.oh, g.ow}) * g.stride + 2 * g.padding < (1 << 29) &&
+            g.c * g.kh * g.kw < (1 << 30) && g.o < (1 << 30),
+        "conv2d: too large for the GPU");
+  auto size = [](int64_t n) { return static_cast<int>(n); };
+  Convolution p{};
+  p.h = size(g.h), p.w = size(g.w), p.c = size(g.c), p.oh = size(g.oh), p.ow = size(g.ow), p.o = size(g.o);
+  p.kh = size(g.kh), p.kw = size(g.kw), p.stride = size(g.stride), p.up = 1;
+  p.pad_y = p.pad_x = size(g.padding), p.dilation = size(g.dilation), p.groups = size(g.groups);
+  p.x_first = size(g.x_first), p.x_rows = size(g.x_rows), p.y_first = size(g.y_first),
+  p.y_rows = size(g.y_rows);
+  p.w_per_image = g.w_per_image, p.b_per_image = g.b_per_image, p.slope = 1;
+  return p;
+}
+
+// w [O,taps,C/g] -> [C,taps,O/g], taps in reverse: of one set of kernels or several.
+__global__ void turn_kernel(const float* w, int64_t taps, int64_t cg, int64_t og, int64_t groups,
+                            float* turned, int64_t n) {
+  int64_t i = element();
+  if (i >= n) return;
+  int64_t o = i % og, tap = i / og % taps, c = i / (og * taps) % cg, group = i / (og * taps * cg) % groups;
+  int64_t set = i / (og * taps * cg * groups);
+  turned[i] = w[(((set * groups + group) * og + o) * taps + taps - 1 - tap) * cg + c];
+}
+
+// dz = dy where a > 0, else slope * dy.
+__global__ void mask_kernel(const float* dy, const float* a, float slope, float* dz, int64_t n) {
+  int64_t i = element();
+  if (i < n) dz[i] = a[i] > 0 ? dy[i] : slope * dy[i];
+}
+
+const float* data(const Tensor& t) { return t.defined() ? t.device_data<float>() : nullptr; }
+
 }  // namespace
 
 void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w, const Tensor& b,
                  const Tensor& residual, const Tensor& y) {
-  if (y.numel() == 0) return;
-  auto data = [](const Tensor& t) { return t.defined() ? t.device_data<float>() : nullptr; };
-  Arguments p{g, slope, data(x), data(w), data(b), data(residual), data(y)};
-  if (g.o / g.groups <= 16)
-    run<128, 16>(p);
-  else
-    run<64, 64>(p);
+  Convolution p = from_geometry(g);
+  p.slope = slope, p.x = data(x), p.weights = data(w), p.b = data(b), p.residual = data(residual);
+  p.y = y.device_data<float>();
+  run(p, g.n);
+}
+
+void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  Convolution p = from_geometry(g);
+  Tensor turned(w.shape(), w.dtype(), Device::cuda);
+  launch(turn_kernel, blocks_for(w.numel()), kBlock, data(w), g.kh * g.kw, g.c / g.groups, g.o / g.groups,
+         g.groups, turned.device_data<float>(), w.numel());
+  std::swap(p.h, p.oh), std::swap(p.w, p.ow), std::swap(p.c, p.o);
+  p.up = p.stride, p.stride = 1;
+  p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
+  p.x_rows = p.h, p.y_rows = p.oh;
+  p.x = data(dy), p.weights = data(turned), p.y = dx.device_data<float>();
+  run(p, g.n);
+}
+
+void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {
+  if (dz.numel() > 0)
+    launch(mask_kernel, blocks_for(dz.numel()), kBlock, data(dy), data(a), slope, dz.device_data<float>(),
+           dz.numel());
 }
 
 }  // namespace dgp::cuda

@@ -62,6 +62,13 @@ namespace cuda {
 // activation.
 DGP_CUDA_FUNCTION void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w,
                                    const Tensor& b, const Tensor& residual, const Tensor& y);
+DGP_CUDA_FUNCTION void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w,
+                                            const Tensor& dx);
+DGP_CUDA_FUNCTION void conv2d_backward_weight(const ConvGeometry& g, const Tensor& dy, const Tensor& x,
+                                              const Tensor& dw);
+// dz = dy activation'(z), where a = activation(z); db [O] or [N,O]: the sum of dz over pixels.
+DGP_CUDA_FUNCTION void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz);
+DGP_CUDA_FUNCTION void bias_gradient(const Tensor& dz, const Tensor& db);
 }  // namespace cuda
 
 // Inference: weights made ready once, run on bands of rows. Stride 1 and "same" padding only. The bits of a

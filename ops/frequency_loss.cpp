@@ -13,7 +13,7 @@ namespace {
 
 // The mean over the whole spectrum of what `half` [N*C,H,W/2+1] gives for one half of it.
 Var spectrum_mean(const Var& half, const Var& x) {
-  Var total = sum(mul(half, half_spectrum_weights(x.dim(2), x.dtype())));
+  Var total = sum(mul(half, half_spectrum_weights(x.dim(2), x.dtype()).to(x.value().device())));
   return mul(total, 1 / static_cast<double>(x.value().numel()));
 }
 
@@ -25,7 +25,9 @@ void check_images(const char* name, const Var& x, const Var& t) {
 
 // |d|^alpha / its largest value, for each image and channel; power [N*C,H,K] holds |d|^2.
 Tensor focal_weights(const Tensor& power, double alpha) {
-  Tensor weights(power.shape(), power.dtype());
+  Tensor weights(power.shape(), power.dtype(), power.device());
+  if (power.device() == Device::cuda)
+    return cuda::focal_weights(power, power.dim(0), alpha, weights), weights;
   const int64_t size = power.dim(1) * power.dim(2);
   dispatch_float(power.dtype(), "focal_frequency_loss", [&](auto zero) {
     using T = decltype(zero);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -16,5 +17,11 @@ namespace dgp {
 Var fft_loss(const Var& x, const Var& t);
 Var fft_amplitude_loss(const Var& x, const Var& t);
 Var focal_frequency_loss(const Var& x, const Var& t, double alpha = 1);  // alpha >= 0
+
+namespace cuda {
+// |d|^alpha of power [images, size] = |d|^2, divided by the largest of each image; 0 where that is 0.
+DGP_CUDA_FUNCTION void focal_weights(const Tensor& power, int64_t images, double alpha,
+                                     const Tensor& weights);
+}  // namespace cuda
 
 }  // namespace dgp

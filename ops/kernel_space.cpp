@@ -91,6 +91,7 @@ void check_arguments(const std::vector<Var>& raw, const std::vector<Operator>& o
   check(location.defined() && location.shape() == Shape{first.dim(0), first.dim(3)},
         "operator_kernels: idg expects a location [", first.dim(0), ",", first.dim(3), "], got ",
         location.defined() ? to_string(location.shape()) : "none");
+  if (location.device() == Device::cuda) return;  // taps outside the kernel are left out there
   for (int64_t i = 0; i < location.numel(); ++i) {
     int64_t at = location.data<int64_t>()[i];
     check(at >= 0 && at < k * k, "operator_kernels: location ", at, " is not a tap of a ", k, "x", k,
@@ -110,6 +111,14 @@ void apply_all(const Sizes& s, const std::vector<Operator>& ops, const Tensor& l
         if (T* target = into(j, o)) apply<T>(s, ops[j], from(j, o), at, adjoint, target);
       }
   });
+}
+
+// Slabs [O,k,k,I] of one operator each, of a stacked tensor [n,O,k,k,I].
+std::vector<Tensor> slabs(const Tensor& stacked) {
+  Shape slab(stacked.shape().begin() + 1, stacked.shape().end());
+  std::vector<Tensor> all;
+  for (int64_t j = 0; j < stacked.dim(0); ++j) all.push_back(stacked.slab(j, 1).reshape(slab));
+  return all;
 }
 
 }  // namespace
@@ -135,21 +144,33 @@ const char* to_string(Operator op) {
 Var operator_kernels(const std::vector<Var>& raw, const std::vector<Operator>& ops, const Tensor& location) {
   check_arguments(raw, ops, location);
   const Shape w = raw[0].shape();
-  Tensor kernels({static_cast<int64_t>(ops.size()), w[0], w[1], w[2], w[3]}, raw[0].dtype());
+  Tensor kernels({static_cast<int64_t>(ops.size()), w[0], w[1], w[2], w[3]}, raw[0].dtype(),
+                 raw[0].value().device());
   Sizes s = sizes_of("operator_kernels", kernels);
-  dispatch_float(kernels.dtype(), "operator_kernels", [&](auto zero) {
-    using T = decltype(zero);
-    apply_all<T>(
-        s, ops, location, false, [&](size_t j, int64_t o) { return raw[j].value().data<T>() + o * s.slab(); },
-        [&](size_t j, int64_t o) {
-          return kernels.data<T>() + static_cast<int64_t>(j) * s.per_operator() + o * s.slab();
-        });
-  });
+  if (kernels.device() == Device::cuda) {
+    std::vector<Tensor> from;
+    for (const Var& v : raw) from.push_back(v.value());
+    cuda::operator_kernels(from, ops, location, false, slabs(kernels));
+  } else {
+    dispatch_float(kernels.dtype(), "operator_kernels", [&](auto zero) {
+      using T = decltype(zero);
+      apply_all<T>(
+          s, ops, location, false,
+          [&](size_t j, int64_t o) { return raw[j].value().data<T>() + o * s.slab(); },
+          [&](size_t j, int64_t o) {
+            return kernels.data<T>() + static_cast<int64_t>(j) * s.per_operator() + o * s.slab();
+          });
+    });
+  }
 
   return record(kernels, raw, [s, ops, location, w](const Tensor& dy, const Wanted& wanted) {
     std::vector<Tensor> grads(ops.size());
     for (size_t j = 0; j < ops.size(); ++j)
-      if (wanted[j]) grads[j] = Tensor(w, dy.dtype());
+      if (wanted[j]) grads[j] = Tensor(w, dy.dtype(), dy.device());
+    if (dy.device() == Device::cuda) {
+      cuda::operator_kernels(slabs(dy), ops, location, true, grads);
+      return grads;
+    }
     dispatch_float(dy.dtype(), "operator_kernels", [&](auto zero) {
       using T = decltype(zero);
       apply_all<T>(
@@ -168,27 +189,34 @@ Var operator_kernels(const std::vector<Var>& raw, const std::vector<Operator>& o
 Var kernel_rms(const Var& kernels) {
   constexpr double kTiny = 1e-12;  // the reference's guard: keeps the gradient finite where a kernel is zero
   Sizes s = sizes_of("kernel_rms", kernels.value());
-  Tensor rms({s.n * s.taps()}, kernels.dtype());
+  Tensor rms({s.n * s.taps()}, kernels.dtype(), kernels.value().device());
   double count = static_cast<double>(s.outputs * s.inputs);
-  dispatch_float(kernels.dtype(), "kernel_rms", [&](auto zero) {
-    using T = decltype(zero);
-    const T* w = kernels.value().data<T>();
-    parallel_for(s.n, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t j = begin; j < end; ++j)
-        for (int64_t t = 0; t < s.taps(); ++t) {
-          double sum = 0;
-          for (int64_t o = 0; o < s.outputs; ++o) {
-            const T* row = w + j * s.per_operator() + o * s.slab() + t * s.inputs;
-            for (int64_t i = 0; i < s.inputs; ++i)
-              sum += static_cast<double>(row[i]) * static_cast<double>(row[i]);
+  if (rms.device() == Device::cuda)
+    cuda::kernel_rms(kernels.value(), kTiny, rms);
+  else
+    dispatch_float(kernels.dtype(), "kernel_rms", [&](auto zero) {
+      using T = decltype(zero);
+      const T* w = kernels.value().data<T>();
+      parallel_for(s.n, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; ++j)
+          for (int64_t t = 0; t < s.taps(); ++t) {
+            double sum = 0;
+            for (int64_t o = 0; o < s.outputs; ++o) {
+              const T* row = w + j * s.per_operator() + o * s.slab() + t * s.inputs;
+              for (int64_t i = 0; i < s.inputs; ++i)
+                sum += static_cast<double>(row[i]) * static_cast<double>(row[i]);
+            }
+            rms.data<T>()[j * s.taps() + t] = static_cast<T>(std::sqrt(sum / count + kTiny));
           }
-          rms.data<T>()[j * s.taps() + t] = static_cast<T>(std::sqrt(sum / count + kTiny));
-        }
+      });
     });
-  });
 
   return record(rms, {kernels}, [s, rms, count, w = kernels.value()](const Tensor& dy, const Wanted&) {
-    Tensor dw(w.shape(), w.dtype());
+    Tensor dw(w.shape(), w.dtype(), w.device());
+    if (dw.device() == Device::cuda) {
+      cuda::kernel_rms_backward(dy, w, rms, dw);
+      return std::vector<Tensor>{dw};
+    }
     dispatch_float(w.dtype(), "kernel_rms", [&](auto zero) {
       using T = decltype(zero);
       int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, s.slab()));
@@ -209,21 +237,31 @@ Var weighted_sum(const Var& kernels, const Var& alpha) {
   Sizes s = sizes_of("weighted_sum", kernels.value());
   check(alpha.shape() == Shape{s.n} && alpha.dtype() == kernels.dtype(), "weighted_sum: expects alpha [", s.n,
         "] for kernels ", to_string(kernels.shape()), ", got ", to_string(alpha.shape()));
-  Tensor sum({s.outputs, s.k, s.k, s.inputs}, kernels.dtype());
-  dispatch_float(kernels.dtype(), "weighted_sum", [&](auto zero) {
-    using T = decltype(zero);
-    const T *w = kernels.value().data<T>(), *a = alpha.value().data<T>();
-    T* y = sum.data<T>();
-    parallel_for(s.per_operator(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) y[i] = a[0] * w[i];
-      for (int64_t j = 1; j < s.n; ++j)
-        for (int64_t i = begin; i < end; ++i) y[i] += a[j] * w[j * s.per_operator() + i];
+  Tensor sum({s.outputs, s.k, s.k, s.inputs}, kernels.dtype(), kernels.value().device());
+  if (sum.device() == Device::cuda)
+    cuda::weighted_sum(kernels.value(), alpha.value(), sum);
+  else
+    dispatch_float(kernels.dtype(), "weighted_sum", [&](auto zero) {
+      using T = decltype(zero);
+      const T *w = kernels.value().data<T>(), *a = alpha.value().data<T>();
+      T* y = sum.data<T>();
+      parallel_for(s.per_operator(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) y[i] = a[0] * w[i];
+        for (int64_t j = 1; j < s.n; ++j)
+          for (int64_t i = begin; i < end; ++i) y[i] += a[j] * w[j * s.per_operator() + i];
+      });
     });
-  });
 
   return record(sum, {kernels, alpha},
                 [s, w = kernels.value(), a = alpha.value()](const Tensor& dy, const Wanted& wanted) {
                   Tensor dw, da;
+                  if (dy.device() == Device::cuda) {
+                    if (wanted[0]) dw = Tensor(w.shape(), w.dtype(), Device::cuda);
+                    if (wanted[0]) cuda::weighted_sum_backward_kernels(dy, a, dw);
+                    if (wanted[1]) da = Tensor(a.shape(), a.dtype(), Device::cuda);
+                    if (wanted[1]) cuda::weighted_sum_backward_alpha(dy, w, da);
+                    return std::vector<Tensor>{dw, da};
+                  }
                   dispatch_float(dy.dtype(), "weighted_sum", [&](auto zero) {
                     using T = decltype(zero);
                     const T* d = dy.data<T>();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -29,5 +30,22 @@ Var kernel_rms(const Var& kernels);
 
 // sum_o alpha_o W_o: kernels [n,O,k,k,I], alpha [n] -> [O,k,k,I].
 Var weighted_sum(const Var& kernels, const Var& alpha);
+
+// The same on the GPU, f32; kernels, dw [n,O,k,k,I].
+namespace cuda {
+
+// from: raw kernels, or their gradients with `adjoint`; into[j] undefined: left out. Exactly one of both is
+// stacked: of one tensor [n,O,k,k,I], the other lists n.
+DGP_CUDA_FUNCTION void operator_kernels(const std::vector<Tensor>& from, const std::vector<Operator>& ops,
+                                        const Tensor& location, bool adjoint,
+                                        const std::vector<Tensor>& into);
+DGP_CUDA_FUNCTION void kernel_rms(const Tensor& kernels, double tiny, const Tensor& rms);
+DGP_CUDA_FUNCTION void kernel_rms_backward(const Tensor& dy, const Tensor& kernels, const Tensor& rms,
+                                           const Tensor& dw);
+DGP_CUDA_FUNCTION void weighted_sum(const Tensor& kernels, const Tensor& alpha, const Tensor& sum);
+DGP_CUDA_FUNCTION void weighted_sum_backward_kernels(const Tensor& dy, const Tensor& alpha, const Tensor& dw);
+DGP_CUDA_FUNCTION void weighted_sum_backward_alpha(const Tensor& dy, const Tensor& kernels, const Tensor& da);
+
+}  // namespace cuda
 
 }  // namespace dgp

@@ -67,6 +67,21 @@ Tensor sum_of_rows(const Tensor& x, const Rows& rows) {
   return cpu::sum(x.reshape({rows.count, rows.n}), {true, false}).reshape({rows.n});
 }
 
+std::vector<Tensor> backward_on_gpu(const Tensor& dy, const Tensor& z, const Tensor& scales,
+                                    const Tensor& gamma, const Rows& rows, const Wanted& wanted) {
+  std::vector<Tensor> grads(3);
+  if (wanted[0]) {
+    grads[0] = Tensor(dy.shape(), dy.dtype(), Device::cuda);
+    cuda::layer_norm_backward(dy, z, gamma, scales, grads[0]);
+  }
+  if (wanted[1]) {
+    grads[1] = Tensor({rows.n}, dy.dtype(), Device::cuda);
+    cuda::layer_norm_backward_gamma(dy, z, grads[1]);
+  }
+  if (wanted[2]) grads[2] = sum_of_rows(dy, rows);
+  return grads;
+}
+
 template <class T>
 const T* data_or_null(const Tensor& t) {
   return t.defined() ? t.data<T>() : nullptr;
@@ -84,15 +99,20 @@ Var layer_norm(const Var& x, const Var& gamma, const Var& beta, double eps) {
           " expects [", n, "] in the type of input ", to_string(x.dtype()), to_string(x.shape()));
   Rows rows{count, n, std::max<int64_t>(1, kPointwiseGrain / n)};
   bool keep = recording({x, gamma, beta});
-  Tensor y(x.shape(), x.dtype()), z, scales;
-  if (keep) z = Tensor(x.shape(), x.dtype()), scales = Tensor({count}, DType::f64);
-  dispatch_float(x.dtype(), "layer_norm", [&](auto zero) {
-    using T = decltype(zero);
-    forward(rows, x.value().data<T>(), data_or_null<T>(gamma.value()), data_or_null<T>(beta.value()), eps,
-            y.data<T>(), keep ? z.data<T>() : nullptr, keep ? scales.data<double>() : nullptr);
-  });
+  Device device = x.value().device();
+  Tensor y(x.shape(), x.dtype(), device), z, scales;
+  if (keep) z = Tensor(x.shape(), x.dtype(), device), scales = Tensor({count}, DType::f64, device);
+  if (device == Device::cuda)
+    cuda::layer_norm(x.value(), gamma.value(), beta.value(), eps, y, z, scales);
+  else
+    dispatch_float(x.dtype(), "layer_norm", [&](auto zero) {
+      using T = decltype(zero);
+      forward(rows, x.value().data<T>(), data_or_null<T>(gamma.value()), data_or_null<T>(beta.value()), eps,
+              y.data<T>(), keep ? z.data<T>() : nullptr, keep ? scales.data<double>() : nullptr);
+    });
   return record(y, {x, gamma, beta},
                 [z, scales, gamma = gamma.value(), rows](const Tensor& dy, const Wanted& wanted) {
+                  if (dy.device() == Device::cuda) return backward_on_gpu(dy, z, scales, gamma, rows, wanted);
                   std::vector<Tensor> grads(3);
                   dispatch_float(dy.dtype(), "layer_norm", [&](auto zero) {
                     using T = decltype(zero);

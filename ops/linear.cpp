@@ -1,7 +1,7 @@
 #include "ops/linear.h"
 
+#include "ops/broadcast.h"
 #include "ops/reduce.h"
-#include "tensor/cuda_gemm.h"
 #include "tensor/gemm.h"
 
 namespace dgp {
@@ -19,36 +19,34 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   Shape shape = x.shape();
   shape.back() = o;
   Tensor y(shape, x.dtype(), x.value().device());
-  if (y.device() == Device::cuda)
-    cuda::gemm(false, true, rows, o, in, x.value().device_data<float>(), w.value().device_data<float>(),
-               b.defined() ? b.value().device_data<float>() : nullptr, y.device_data<float>());
-  else
-    dispatch_float(x.dtype(), "linear", [&](auto zero) {
-      using T = decltype(zero);
-      T* out = y.data<T>();
-      for (int64_t i = 0; b.defined() && i < rows; ++i)
-        for (int64_t j = 0; j < o; ++j) out[i * o + j] = b.value().data<T>()[j];
-      gemm<T>(false, true, rows, o, in, T(1), x.value().data<T>(), in, w.value().data<T>(), in,
-              T(b.defined()), out, o);
-    });
-  return record(
-      y, {x, w, b}, [x = x.value(), w = w.value(), rows, o, in](const Tensor& dy, const Wanted& wanted) {
-        std::vector<Tensor> grads(3);
-        dispatch_float(dy.dtype(), "linear", [&](auto zero) {
-          using T = decltype(zero);
-          const T* d = dy.data<T>();
-          if (wanted[0]) {
-            grads[0] = Tensor(x.shape(), x.dtype());
-            gemm<T>(false, false, rows, in, o, T(1), d, o, w.data<T>(), in, T(0), grads[0].data<T>(), in);
-          }
-          if (wanted[1]) {
-            grads[1] = Tensor(w.shape(), w.dtype());
-            gemm<T>(true, false, o, in, rows, T(1), d, o, x.data<T>(), in, T(0), grads[1].data<T>(), in);
-          }
-        });
-        if (wanted[2]) grads[2] = cpu::sum(dy.reshape({rows, o}), {true, false}).reshape({o});
-        return grads;
-      });
+  if (b.defined()) broadcast_into(b.value(), y);
+  dispatch_float(x.dtype(), "linear", [&](auto zero) {
+    using T = decltype(zero);
+    gemm<T>(y.device(), false, true, rows, o, in, T(1), x.value().address<T>(), in, w.value().address<T>(),
+            in, T(b.defined()), y.address<T>(), o);
+  });
+  return record(y, {x, w, b},
+                [x = x.value(), w = w.value(), rows, o, in](const Tensor& dy, const Wanted& wanted) {
+                  std::vector<Tensor> grads(3);
+                  dispatch_float(dy.dtype(), "linear", [&](auto zero) {
+                    using T = decltype(zero);
+                    const T* d = dy.address<T>();
+                    auto product = [&](const Tensor& y, bool ta, int64_t m, int64_t k, const Tensor& by) {
+                      gemm<T>(y.device(), ta, false, m, in, k, T(1), d, o, by.address<T>(), in, T(0),
+                              y.address<T>(), in);
+                    };
+                    if (wanted[0]) {
+                      grads[0] = Tensor(x.shape(), x.dtype(), x.device());
+                      product(grads[0], false, rows, o, w);
+                    }
+                    if (wanted[1]) {
+                      grads[1] = Tensor(w.shape(), w.dtype(), w.device());
+                      product(grads[1], true, o, rows, x);
+                    }
+                  });
+                  if (wanted[2]) grads[2] = cpu::sum(dy.reshape({rows, o}), {true, false}).reshape({o});
+                  return grads;
+                });
 }
 
 }  // namespace dgp

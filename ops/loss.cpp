@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/loss_functions.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/separable.h"
@@ -11,21 +12,7 @@
 namespace dgp {
 namespace {
 
-// clang-format off
-struct L1 {
-  template <class T> T f(T d) const { return std::abs(d); }
-  template <class T> T df(T d) const { return T(d > 0) - T(d < 0); }
-};
-struct Charbonnier {
-  double eps;
-  template <class T> T f(T d) const { return std::sqrt(d * d + T(eps * eps)); }
-  template <class T> T df(T d) const { return d / std::sqrt(d * d + T(eps * eps)); }
-};
-struct Mse {
-  template <class T> T f(T d) const { return d * d; }
-  template <class T> T df(T d) const { return d + d; }
-};
-// clang-format on
+using namespace losses_of_difference;
 
 template <class Function>
 Var mean_of(const char* name, const Var& x, const Var& t, Function fn) {
@@ -33,20 +20,29 @@ Var mean_of(const char* name, const Var& x, const Var& t, Function fn) {
   check(x.value().numel() > 0, name, ": ", to_string(x.shape()), " and ", to_string(t.shape()),
         " have no elements");
   double scale = 1 / static_cast<double>(x.value().numel());
-  Tensor y({}, x.dtype());
-  dispatch_float(x.dtype(), name, [&](auto zero) {
-    using T = decltype(zero);
-    const T *p = x.value().data<T>(), *q = t.value().data<T>();
-    double sum = parallel_sum(x.value().numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      double part = 0;
-      for (int64_t i = begin; i < end; ++i) part += static_cast<double>(fn.f(p[i] - q[i]));
-      return part;
+  Tensor y({}, x.dtype(), x.value().device());
+  if (y.device() == Device::cuda)
+    cuda::mean_of(x.value(), t.value(), fn, scale, y);
+  else
+    dispatch_float(x.dtype(), name, [&](auto zero) {
+      using T = decltype(zero);
+      const T *p = x.value().data<T>(), *q = t.value().data<T>();
+      double sum = parallel_sum(x.value().numel(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+        double part = 0;
+        for (int64_t i = begin; i < end; ++i) part += static_cast<double>(fn.f(p[i] - q[i]));
+        return part;
+      });
+      *y.data<T>() = static_cast<T>(sum * scale);
     });
-    *y.data<T>() = static_cast<T>(sum * scale);
-  });
   return record(
       y, {x, t}, [x = x.value(), t = t.value(), scale, fn, name](const Tensor& dy, const Wanted& wanted) {
         std::vector<Tensor> grads(2);
+        for (size_t k = 0; k < 2 && dy.device() == Device::cuda; ++k) {
+          if (!wanted[k]) continue;
+          grads[k] = Tensor(x.shape(), x.dtype(), Device::cuda);
+          cuda::mean_of_gradient(x, t, dy, fn, k == 0 ? scale : -scale, grads[k]);
+        }
+        if (dy.device() == Device::cuda) return grads;
         dispatch_float(dy.dtype(), name, [&](auto zero) {
           using T = decltype(zero);
           const T *p = x.data<T>(), *q = t.data<T>();

@@ -33,14 +33,18 @@ Sizes sizes_of(const Shape& a, const Shape& b, const MatmulOptions& options) {
 // y[i] (+)= op(a[i]) op(b[i]), [m,k] by [k,n], for a batch; y may be shared: then products are added in
 // order.
 template <class T>
-void batched(const Sizes& s, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const T* a, bool a_batched,
-             const T* b, bool b_batched, T* y, bool y_batched) {
-  auto product = [&](int64_t i, T beta) {
-    gemm<T>(ta, tb, m, n, k, T(1), a + (a_batched ? i * m * k : 0), ta ? m : k,
-            b + (b_batched ? i * k * n : 0), tb ? k : n, beta, y + (y_batched ? i * m * n : 0), n);
+void batched(const Sizes& s, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Tensor& a,
+             bool a_batched, const Tensor& b, bool b_batched, const Tensor& y, bool y_batched) {
+  auto product = [&, pa = a.address<T>(), pb = b.address<T>(), py = y.address<T>()](int64_t i, T beta) {
+    gemm<T>(y.device(), ta, tb, m, n, k, T(1), pa + (a_batched ? i * m * k : 0), ta ? m : k,
+            pb + (b_batched ? i * k * n : 0), tb ? k : n, beta, py + (y_batched ? i * m * n : 0), n);
   };
   if (!y_batched)
     for (int64_t i = 0; i < s.batch; ++i) product(i, T(i > 0));
+  else if (y.device() == Device::cuda)
+    cuda::gemm({ta, tb, m, n, k, a.device_data<float>(), ta ? m : k, b.device_data<float>(), tb ? k : n,
+                y.device_data<float>(), n, 1, 0, s.batch, a_batched ? m * k : 0, b_batched ? k * n : 0,
+                m * n});
   else if (s.batch >= 8)  // many products: several for each thread
     parallel_for(s.batch, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, m * n * k)),
                  [&](int64_t begin, int64_t end) {
@@ -48,13 +52,6 @@ void batched(const Sizes& s, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
                  });
   else
     for (int64_t i = 0; i < s.batch; ++i) product(i, T(0));
-}
-
-void on_gpu(const Sizes& s, bool ta, bool tb, const Tensor& a, const Tensor& b, const Tensor& y) {
-  for (int64_t i = 0; i < s.batch; ++i)
-    cuda::gemm(ta, tb, s.m, s.n, s.k, a.device_data<float>() + (s.a_batched ? i * s.m * s.k : 0),
-               b.device_data<float>() + (s.b_batched ? i * s.k * s.n : 0), nullptr,
-               y.device_data<float>() + i * s.m * s.n);
 }
 
 }  // namespace
@@ -65,38 +62,29 @@ Var matmul(const Var& a, const Var& b, const MatmulOptions& options) {
   Sizes s = sizes_of(a.shape(), b.shape(), options);
   bool ta = options.transpose_a, tb = options.transpose_b, y_batched = s.a_batched || s.b_batched;
   Tensor y(y_batched ? Shape{s.batch, s.m, s.n} : Shape{s.m, s.n}, a.dtype(), a.value().device());
-  if (y.device() == Device::cuda)
-    on_gpu(s, ta, tb, a.value(), b.value(), y);
-  else
-    dispatch_float(a.dtype(), "matmul", [&](auto zero) {
-      using T = decltype(zero);
-      batched<T>(s, ta, tb, s.m, s.n, s.k, a.value().data<T>(), s.a_batched, b.value().data<T>(), s.b_batched,
-                 y.data<T>(), y_batched);
-    });
+  dispatch_float(a.dtype(), "matmul", [&](auto zero) {
+    using T = decltype(zero);
+    batched<T>(s, ta, tb, s.m, s.n, s.k, a.value(), s.a_batched, b.value(), s.b_batched, y, y_batched);
+  });
   return record(
       y, {a, b},
       [a = a.value(), b = b.value(), s, ta, tb, y_batched](const Tensor& dy, const Wanted& wanted) {
         std::vector<Tensor> grads(2);
         dispatch_float(dy.dtype(), "matmul", [&](auto zero) {
           using T = decltype(zero);
-          const T* d = dy.data<T>();
           if (wanted[0]) {
-            grads[0] = Tensor::zeros(a.shape(), a.dtype());
-            T* da = grads[0].data<T>();
+            Tensor da = grads[0] = Tensor::zeros(a.shape(), a.dtype(), a.device());
             if (ta)  // (dy op(b)^T)^T = op(b) dy^T
-              batched<T>(s, tb, true, s.k, s.m, s.n, b.data<T>(), s.b_batched, d, y_batched, da, s.a_batched);
+              batched<T>(s, tb, true, s.k, s.m, s.n, b, s.b_batched, dy, y_batched, da, s.a_batched);
             else
-              batched<T>(s, false, !tb, s.m, s.k, s.n, d, y_batched, b.data<T>(), s.b_batched, da,
-                         s.a_batched);
+              batched<T>(s, false, !tb, s.m, s.k, s.n, dy, y_batched, b, s.b_batched, da, s.a_batched);
           }
           if (wanted[1]) {
-            grads[1] = Tensor::zeros(b.shape(), b.dtype());
-            T* db = grads[1].data<T>();
+            Tensor db = grads[1] = Tensor::zeros(b.shape(), b.dtype(), b.device());
             if (tb)
-              batched<T>(s, true, ta, s.n, s.k, s.m, d, y_batched, a.data<T>(), s.a_batched, db, s.b_batched);
+              batched<T>(s, true, ta, s.n, s.k, s.m, dy, y_batched, a, s.a_batched, db, s.b_batched);
             else
-              batched<T>(s, !ta, false, s.k, s.n, s.m, a.data<T>(), s.a_batched, d, y_batched, db,
-                         s.b_batched);
+              batched<T>(s, !ta, false, s.k, s.n, s.m, a, s.a_batched, dy, y_batched, db, s.b_batched);
           }
         });
         return grads;

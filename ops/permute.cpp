@@ -44,7 +44,8 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
     strides.push_back(x_strides[a]);
   }
   if (rank == 0) return x.clone();
-  Tensor y(shape, x.dtype());
+  Tensor y(shape, x.dtype(), x.device());
+  if (x.device() == Device::cuda) return cuda::permute(x, strides, y), y;
   switch (element_size(x.dtype())) {  // bits are moved, whatever they mean
     case 1:
       permute_rows(reinterpret_cast<const uint8_t*>(x.bytes()), reinterpret_cast<uint8_t*>(y.bytes()), shape,

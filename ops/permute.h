@@ -2,6 +2,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -11,5 +12,10 @@ Var permute(const Var& x, const std::vector<int>& axes);
 namespace cpu {
 Tensor permute(const Tensor& x, const std::vector<int>& axes);  // any element type
 }
+
+namespace cuda {
+// strides: of x, in elements, for the axes of y; element types of 4 and 8 bytes.
+DGP_CUDA_FUNCTION void permute(const Tensor& x, const std::vector<int64_t>& strides, const Tensor& y);
+}  // namespace cuda
 
 }  // namespace dgp

@@ -29,6 +29,7 @@ Var unary(const char* name, const Var& x, Function fn) {
   Tensor y = gpu ? cuda::unary(x.value(), fn) : dispatch_float(x.dtype(), name, on_cpu);
   Tensor saved = Function::kFromResult ? y : x.value();
   return record(y, {x}, [saved, fn, name](const Tensor& dy, const Wanted&) {
+    if (dy.device() == Device::cuda) return std::vector<Tensor>{cuda::unary_gradient(dy, saved, fn)};
     return dispatch_float(dy.dtype(), name, [&](auto zero) {
       using T = decltype(zero);
       return std::vector<Tensor>{
@@ -75,6 +76,11 @@ Var binary(const char* name, const Var& a, const Var& b, Function fn) {
                                                 : dispatch_float(a.dtype(), name, on_cpu);
   return record(y, {a, b}, [a = a.value(), b = b.value(), fn, name](const Tensor& dy, const Wanted& wanted) {
     std::vector<Tensor> grads(2);
+    if (dy.device() == Device::cuda) {
+      if (wanted[0]) grads[0] = cpu::sum_to(cuda::binary_gradient(dy, a, b, fn, false), a.shape());
+      if (wanted[1]) grads[1] = cpu::sum_to(cuda::binary_gradient(dy, a, b, fn, true), b.shape());
+      return grads;
+    }
     dispatch_float(dy.dtype(), name, [&](auto zero) {
       using T = decltype(zero);
       const T* d = dy.data<T>();
@@ -92,6 +98,7 @@ Var binary(const char* name, const Var& a, const Var& b, Function fn) {
 }
 
 Tensor negative(const Tensor& x) {
+  if (x.device() == Device::cuda) return cuda::unary(x, pointwise::Neg{});
   return dispatch_float(x.dtype(), "sub", [&](auto zero) {
     using T = decltype(zero);
     return map<T>(x, [p = x.data<T>()](int64_t i) { return -p[i]; });

@@ -1,18 +1,10 @@
-// The functions of pointwise_functions.h, one thread an element; two operands broadcast by strides, 0 along a
-// repeated axis.
-#include "ops/broadcast.h"
+// The functions of pointwise_functions.h and their gradients, one thread an element.
+#include "ops/broadcast_cuda.h"
 #include "ops/pointwise_cuda.h"
 #include "tensor/cuda_kernel.h"
 
 namespace dgp::cuda {
 namespace {
-
-constexpr int kAxes = 6;
-
-struct Strides {
-  int axes = 0;
-  int64_t size[kAxes], a[kAxes], b[kAxes];  // innermost first
-};
 
 template <class Function>
 __global__ void unary_kernel(Function fn, const float* x, float* y, int64_t n) {
@@ -21,33 +13,27 @@ __global__ void unary_kernel(Function fn, const float* x, float* y, int64_t n) {
 }
 
 template <class Function>
-__global__ void binary_kernel(Function fn, Strides s, const float* a, const float* b, float* y, int64_t n) {
+__global__ void unary_gradient_kernel(Function fn, const float* dy, const float* saved, float* dx,
+                                      int64_t n) {
   int64_t i = element();
+  if (i < n) dx[i] = dy[i] * fn.df(saved[i]);
+}
+
+template <class Function>
+__global__ void binary_kernel(Function fn, Strides s, const float* a, const float* b, float* y, int64_t n) {
+  int64_t i = element(), ia = 0, ib = 0;
   if (i >= n) return;
-  int64_t rest = i, ia = 0, ib = 0;
-  for (int axis = 0; axis < s.axes; ++axis) {
-    int64_t index = rest % s.size[axis];
-    rest /= s.size[axis];
-    ia += index * s.a[axis];
-    ib += index * s.b[axis];
-  }
+  s.at(i, ia, ib);
   y[i] = fn.f(a[ia], b[ib]);
 }
 
-Strides strides(const Shape& y, const Shape& a, const Shape& b) {
-  check(y.size() <= kAxes, "broadcast on the GPU: ", to_string(y), " has more than ", kAxes, " axes");
-  Strides s;
-  s.axes = static_cast<int>(y.size());
-  int64_t next_a = 1, next_b = 1;
-  for (size_t i = 0; i < y.size(); ++i) {
-    int64_t wide_a = i < a.size() ? a[a.size() - 1 - i] : 1, wide_b = i < b.size() ? b[b.size() - 1 - i] : 1;
-    s.size[i] = y[y.size() - 1 - i];
-    s.a[i] = wide_a == 1 ? 0 : next_a;
-    s.b[i] = wide_b == 1 ? 0 : next_b;
-    next_a *= wide_a;
-    next_b *= wide_b;
-  }
-  return s;
+template <bool kSecond, class Function>
+__global__ void binary_gradient_kernel(Function fn, Strides s, const float* dy, const float* a,
+                                       const float* b, float* d, int64_t n) {
+  int64_t i = element(), ia = 0, ib = 0;
+  if (i >= n) return;
+  s.at(i, ia, ib);
+  d[i] = dy[i] * (kSecond ? fn.db(a[ia], b[ib]) : fn.da(a[ia], b[ib]));
 }
 
 }  // namespace
@@ -55,30 +41,53 @@ Strides strides(const Shape& y, const Shape& a, const Shape& b) {
 template <class Function>
 Tensor unary(const Tensor& x, Function fn) {
   Tensor y(x.shape(), x.dtype(), Device::cuda);
-  if (y.numel() == 0) return y;
-  launch(unary_kernel<Function>, blocks_for(y.numel()), kBlock, fn, x.device_data<float>(),
-         y.device_data<float>(), y.numel());
+  if (y.numel() > 0)
+    launch(unary_kernel<Function>, blocks_for(y.numel()), kBlock, fn, x.device_data<float>(),
+           y.device_data<float>(), y.numel());
   return y;
+}
+
+template <class Function>
+Tensor unary_gradient(const Tensor& dy, const Tensor& saved, Function fn) {
+  Tensor dx(dy.shape(), dy.dtype(), Device::cuda);
+  if (dx.numel() > 0)
+    launch(unary_gradient_kernel<Function>, blocks_for(dx.numel()), kBlock, fn, dy.device_data<float>(),
+           saved.device_data<float>(), dx.device_data<float>(), dx.numel());
+  return dx;
 }
 
 template <class Function>
 Tensor binary(const Shape& shape, const Tensor& a, const Tensor& b, Function fn) {
   Tensor y(shape, a.dtype(), Device::cuda);
-  if (y.numel() == 0) return y;
-  launch(binary_kernel<Function>, blocks_for(y.numel()), kBlock, fn, strides(shape, a.shape(), b.shape()),
-         a.device_data<float>(), b.device_data<float>(), y.device_data<float>(), y.numel());
+  if (y.numel() > 0)
+    launch(binary_kernel<Function>, blocks_for(y.numel()), kBlock, fn, strides(shape, a.shape(), b.shape()),
+           a.device_data<float>(), b.device_data<float>(), y.device_data<float>(), y.numel());
   return y;
 }
 
-#define DGP_UNARY(name, Function) template Tensor unary(const Tensor&, pointwise::Function);
+template <class Function>
+Tensor binary_gradient(const Tensor& dy, const Tensor& a, const Tensor& b, Function fn, bool second) {
+  Tensor d(dy.shape(), dy.dtype(), Device::cuda);
+  if (d.numel() > 0)
+    launch(second ? binary_gradient_kernel<true, Function> : binary_gradient_kernel<false, Function>,
+           blocks_for(d.numel()), kBlock, fn, strides(dy.shape(), a.shape(), b.shape()),
+           dy.device_data<float>(), a.device_data<float>(), b.device_data<float>(), d.device_data<float>(),
+           d.numel());
+  return d;
+}
+
+#define DGP_UNARY(name, Function)                            \
+  template Tensor unary(const Tensor&, pointwise::Function); \
+  template Tensor unary_gradient(const Tensor&, const Tensor&, pointwise::Function);
 DGP_UNARY_OPS(DGP_UNARY)
 DGP_UNARY(add, AddConstant)
 DGP_UNARY(mul, MulConstant)
 DGP_UNARY(leaky_relu, LeakyRelu)
 DGP_UNARY(clamp, Clamp)
 #undef DGP_UNARY
-#define DGP_BINARY(name, Function) \
-  template Tensor binary(const Shape&, const Tensor&, const Tensor&, pointwise::Function);
+#define DGP_BINARY(name, Function)                                                         \
+  template Tensor binary(const Shape&, const Tensor&, const Tensor&, pointwise::Function); \
+  template Tensor binary_gradient(const Tensor&, const Tensor&, const Tensor&, pointwise::Function, bool);
 DGP_BINARY_OPS(DGP_BINARY)
 DGP_BINARY(prelu, Prelu)
 #undef DGP_BINARY

@@ -9,7 +9,14 @@ namespace dgp::cuda {
 
 template <class Function>
 DGP_CUDA_FUNCTION Tensor unary(const Tensor& x, Function fn);
+// dy_i fn.df(saved_i); `saved` is what df reads.
+template <class Function>
+DGP_CUDA_FUNCTION Tensor unary_gradient(const Tensor& dy, const Tensor& saved, Function fn);
 template <class Function>
 DGP_CUDA_FUNCTION Tensor binary(const Shape& shape, const Tensor& a, const Tensor& b, Function fn);
+// dy fn.da(a, b), or fn.db for the second operand, shaped like dy: not yet summed over repetitions.
+template <class Function>
+DGP_CUDA_FUNCTION Tensor binary_gradient(const Tensor& dy, const Tensor& a, const Tensor& b, Function fn,
+                                         bool second);
 
 }  // namespace dgp::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/broadcast.h"
+#include "ops/pointwise_cuda.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
@@ -59,26 +60,54 @@ Tensor sum_axis(const T* x, int64_t outer, int64_t rows, int64_t inner) {
   return sum_axis(p, outer, parts, inner);
 }
 
+// An axis to be summed over, as [outer, rows, inner]; runs of neighbouring axes are one.
+struct Run {
+  int64_t outer, rows, inner;
+};
+
+// From the last to the first; each finds those after it summed up already.
+std::vector<Run> runs_of(Shape shape, const std::vector<bool>& reduced) {
+  std::vector<Run> runs;
+  for (size_t axis = shape.size(); axis-- > 0;) {
+    if (!reduced[axis]) continue;
+    size_t first = axis;
+    while (first > 0 && reduced[first - 1]) --first;
+    Run run{1, 1, 1};
+    for (size_t i = 0; i < shape.size(); ++i)
+      (i < first ? run.outer : i <= axis ? run.rows : run.inner) *= shape[i];
+    for (size_t i = first; i <= axis; ++i) shape[i] = 1;
+    runs.push_back(run);
+    axis = first;
+  }
+  return runs;
+}
+
+// Intermediate sums are kept in double; the last launch scales and rounds.
+void sum_on_gpu(Tensor x, std::vector<Run> runs, double scale, const Tensor& y) {
+  if (runs.empty()) runs.push_back({x.numel(), 1, 1});
+  for (size_t i = 0; i < runs.size(); ++i) {
+    auto [outer, rows, inner] = runs[i];
+    bool last = i + 1 == runs.size();
+    Tensor sums = last ? y : Tensor({outer, inner}, DType::f64, Device::cuda);
+    cuda::sum_axis(x, outer, rows, inner, last ? scale : 1, sums);
+    x = sums;
+  }
+}
+
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<bool>& reduced, double scale) {
   Shape kept = x.shape();
-  Tensor sums = x;
-  // From the last axis to the first; a run of neighbouring reduced axes is one axis.
-  for (size_t axis = kept.size(); axis-- > 0;) {
-    if (!reduced[axis]) continue;
-    size_t first = axis;
-    while (first > 0 && reduced[first - 1]) --first;
-    int64_t outer = 1, rows = 1, inner = 1;
-    for (size_t i = 0; i < kept.size(); ++i) (i < first ? outer : i <= axis ? rows : inner) *= kept[i];
+  for (size_t i = 0; i < kept.size(); ++i)
+    if (reduced[i]) kept[i] = 1;
+  Tensor y(kept, x.dtype(), x.device()), sums = x;
+  std::vector<Run> runs = runs_of(x.shape(), reduced);
+  if (x.device() == Device::cuda) return sum_on_gpu(x, std::move(runs), scale, y), y;
+  for (const auto& [outer, rows, inner] : runs)
     dispatch_float(sums.dtype(), "sum", [&](auto zero) {
       using T = decltype(zero);
       sums = sum_axis(sums.data<T>(), outer, rows, inner);
     });
-    for (size_t i = first; i <= axis; ++i) kept[i] = 1;
-    axis = first;
-  }
-  Tensor y(kept, x.dtype());
   dispatch_float(x.dtype(), "sum", [&](auto zero) {
     using T = decltype(zero);
     T* to = y.data<T>();
@@ -125,7 +154,9 @@ Var reduce(const Var& x, const std::vector<bool>& mask, bool keepdim, double sca
     if (keepdim || !mask[i]) shape.push_back(kept[i]);
   return record(y.reshape(shape), {x}, [kept, full = x.shape(), scale](const Tensor& dy, const Wanted&) {
     Tensor one = dy;
-    if (scale != 1) {  // before repeating: it is the smaller tensor
+    if (scale != 1 && dy.device() == Device::cuda) {
+      one = cuda::unary(dy, pointwise::MulConstant{{}, scale});
+    } else if (scale != 1) {  // before repeating: it is the smaller tensor
       one = Tensor(dy.shape(), dy.dtype());
       dispatch_float(dy.dtype(), "mean", [&](auto zero) {
         using T = decltype(zero);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -25,5 +26,11 @@ Tensor sum(const Tensor& x, const std::vector<bool>& reduced, double scale = 1);
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace cpu
+
+namespace cuda {
+// x [outer,rows,inner], f32 or f64 -> scale * its sums over rows, [outer,inner] in y, f32 or f64.
+DGP_CUDA_FUNCTION void sum_axis(const Tensor& x, int64_t outer, int64_t rows, int64_t inner, double scale,
+                                const Tensor& y);
+}  // namespace cuda
 
 }  // namespace dgp

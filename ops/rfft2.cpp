@@ -36,6 +36,7 @@ Spectrum rfft2(const Var& x) {
   Tensor along({w, 2 * half}, x.dtype()), down({2 * h, h}, x.dtype());
   fill_waves(along, w, half, w, [&](int64_t a, int64_t b, bool im) { return a * 2 * half + b + im * half; });
   fill_waves(down, h, h, h, [&](int64_t a, int64_t b, bool im) { return (a + im * h) * h + b; });
+  along = along.to(x.value().device()), down = down.to(x.value().device());
   Var rows = matmul(reshape(permute(x, {0, 3, 1, 2}), {images * h, w}), along);  // [N*C*H, re | im]
   Var both = matmul(down, reshape(rows, {images, h, 2 * half}));                 // [N*C, cos ; -sin, re | im]
   Var c = slice(both, 1, 0, h), s = slice(both, 1, h, 2 * h);

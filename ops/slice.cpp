@@ -38,7 +38,7 @@ Var slice(const Var& x, int axis, int64_t begin, int64_t end) {
   Tensor y(shape, x.dtype(), x.value().device());
   cpu::copy_range(x.value(), begin, y, 0, a, end - begin);
   return record(y, {x}, [from = x.shape(), a, begin](const Tensor& dy, const Wanted&) {
-    Tensor dx = Tensor::zeros(from, dy.dtype());
+    Tensor dx = Tensor::zeros(from, dy.dtype(), dy.device());
     cpu::copy_range(dy, 0, dx, begin, a, dy.dim(a));
     return std::vector<Tensor>{dx};
   });

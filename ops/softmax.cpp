@@ -44,14 +44,21 @@ Var softmax(const Var& x) {
         to_string(x.shape()));
   int64_t n = x.dim(-1), rows = x.value().numel() / n, grain = std::max<int64_t>(1, kPointwiseGrain / n);
   Tensor y = x.value().clone();
-  dispatch_float(x.dtype(), "softmax", [&](auto zero) {
-    using T = decltype(zero);
-    parallel_for(rows, grain, [&, p = y.data<T>()](int64_t begin, int64_t end) {
-      cpu::softmax_rows(p + begin * n, end - begin, n);
+  if (y.device() == Device::cuda)
+    cuda::softmax_rows(y.device_data<float>(), rows, n);
+  else
+    dispatch_float(x.dtype(), "softmax", [&](auto zero) {
+      using T = decltype(zero);
+      parallel_for(rows, grain, [&, p = y.data<T>()](int64_t begin, int64_t end) {
+        cpu::softmax_rows(p + begin * n, end - begin, n);
+      });
     });
-  });
   return record(y, {x}, [y, n, rows, grain](const Tensor& dy, const Wanted&) {
     Tensor dx = dy.clone();
+    if (dx.device() == Device::cuda) {
+      cuda::softmax_backward_rows(y.device_data<float>(), dx.device_data<float>(), rows, n);
+      return std::vector<Tensor>{dx};
+    }
     dispatch_float(dy.dtype(), "softmax", [&](auto zero) {
       using T = decltype(zero);
       parallel_for(rows, grain, [&, d = dx.data<T>(), p = y.data<T>()](int64_t begin, int64_t end) {

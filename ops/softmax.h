@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
@@ -17,5 +18,11 @@ template <class T>
 void softmax_backward_rows(const T* y, T* dy, int64_t rows, int64_t n);
 
 }  // namespace cpu
+
+namespace cuda {
+// The same in device memory.
+DGP_CUDA_FUNCTION void softmax_rows(float* x, int64_t rows, int64_t n);
+DGP_CUDA_FUNCTION void softmax_backward_rows(const float* y, float* dy, int64_t rows, int64_t n);
+}  // namespace cuda
 
 }  // namespace dgp

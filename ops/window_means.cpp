@@ -122,7 +122,11 @@ Var window_means(const Var& x, int64_t k) {
     });
 
   return record(means, {x}, [k, shape = x.shape()](const Tensor& dy, const Wanted&) {
-    Tensor dx(shape, dy.dtype());
+    Tensor dx(shape, dy.dtype(), dy.device());
+    if (dx.device() == Device::cuda) {
+      cuda::window_means_backward(dy, k, dx);
+      return std::vector<Tensor>{dx};
+    }
     dispatch_float(dy.dtype(), "window_means", [&](auto zero) {
       using T = decltype(zero);
       int64_t image = shape[1] * shape[2] * shape[3], window = k * k * shape[3];

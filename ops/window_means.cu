@@ -1,6 +1,6 @@
-// In double and in fixed order, without atomics: first each row's sums for its horizontal shifts, one thread
-// a row, shift and channel; then, for each vertical shift, the rows it covers, by a block each: 32 threads a
-// channel sum every 32nd row, and one adds their parts.
+// Forward in double and in fixed order, without atomics: first each row's sums for its horizontal shifts, one
+// thread a row, shift and channel; then, for each vertical shift, the rows it covers, by a block each: 32
+// threads a channel sum every 32nd row, and one adds their parts.
 #include "ops/window_means.h"
 #include "tensor/cuda_kernel.h"
 
@@ -44,7 +44,30 @@ __global__ void add_rows_kernel(const double* row_sums, int64_t height, int64_t 
   means[(image * k + i) * line + c] = static_cast<float>(sum / static_cast<double>(height * width));
 }
 
+// dx: the sum over the windows that cover a pixel, one thread an element.
+__global__ void backward_kernel(const float* dm, int64_t height, int64_t width, int64_t channels, int64_t k,
+                                float* dx, int64_t n) {
+  int64_t at = element();
+  if (at >= n) return;
+  int64_t c = at % channels, x = at / channels % width, y = at / (channels * width) % height;
+  const float* windows = dm + at / (channels * width * height) * k * k * channels + c;
+  float scale = 1.0F / static_cast<float>(height * width), sum = 0;
+  for (int64_t j = 0; j < k; ++j) {
+    if (x < begin_of(j, k, width) || x >= end_of(j, k, width)) continue;
+    for (int64_t i = 0; i < k; ++i)
+      if (y >= begin_of(i, k, height) && y < end_of(i, k, height))
+        sum += scale * windows[(i * k + j) * channels];
+  }
+  dx[at] = sum;
+}
+
 }  // namespace
+
+void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx) {
+  if (dx.numel() == 0) return;
+  launch(backward_kernel, blocks_for(dx.numel()), kBlock, dy.device_data<float>(), dx.dim(1), dx.dim(2),
+         dx.dim(3), k, dx.device_data<float>(), dx.numel());
+}
 
 void window_means(const Tensor& x, int64_t k, const Tensor& means) {
   int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;

@@ -28,5 +28,6 @@ void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t 
 
 namespace cuda {
 DGP_CUDA_FUNCTION void window_means(const Tensor& x, int64_t k, const Tensor& means);
-}
+DGP_CUDA_FUNCTION void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx);
+}  // namespace cuda
 }  // namespace dgp

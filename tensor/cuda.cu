@@ -1,5 +1,7 @@
 // The device, its stream and its memory. All work goes through one stream, in order; memory comes from CUDA's
 // own stream-ordered pool, which keeps what is freed for the next request.
+#include <atomic>
+
 #include "tensor/cuda.h"
 #include "tensor/cuda_kernel.h"
 
@@ -17,6 +19,14 @@ cudaStream_t make_stream() {
              "cudaMemPoolSetAttribute");
 #endif
   return made;
+}
+
+std::atomic<int64_t> in_use{0}, peak{0};
+
+void count(int64_t bytes) {
+  int64_t now = in_use += bytes, before = peak;
+  while (now > before && !peak.compare_exchange_weak(before, now)) {
+  }
 }
 
 size_t size(int64_t bytes) { return static_cast<size_t>(bytes); }
@@ -56,7 +66,11 @@ std::shared_ptr<std::byte[]> allocate(int64_t bytes) {
          free_memory() >> 20, " MiB are free");
   }
   check_cuda(error, "cudaMallocAsync");
-  return {static_cast<std::byte*>(block), [](std::byte* b) { cudaFreeAsync(b, stream()); }};
+  count(bytes);
+  return {static_cast<std::byte*>(block), [bytes](std::byte* b) {
+            cudaFreeAsync(b, stream());
+            count(-bytes);
+          }};
 }
 
 void to_device(void* device, const void* host, int64_t bytes) {
@@ -73,6 +87,15 @@ void zero(void* device, int64_t bytes) {
   if (bytes > 0) check_cuda(cudaMemsetAsync(device, 0, size(bytes), stream()), "memset");
 }
 void synchronize() { check_cuda(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+int64_t peak_memory() { return peak; }
+void reset_peak_memory() { peak = in_use.load(); }
+
+std::string device_name() {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  return properties.name;
+}
 
 int64_t free_memory() {
   size_t free = 0, total = 0;

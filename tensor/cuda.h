@@ -34,7 +34,15 @@ DGP_CUDA_FUNCTION void copy(void* to, const void* from, int64_t bytes);
 DGP_CUDA_FUNCTION void zero(void* device, int64_t bytes);
 DGP_CUDA_FUNCTION void synchronize();
 
+// Of n elements in device memory: x = value; sum = a + b, where sum may be a or b.
+DGP_CUDA_FUNCTION void fill(float* x, int64_t n, float value);
+DGP_CUDA_FUNCTION void add(const float* a, const float* b, float* sum, int64_t n);
+
 DGP_CUDA_FUNCTION int64_t free_memory();  // bytes of the device that nobody uses
+DGP_CUDA_FUNCTION int64_t
+peak_memory();  // most bytes allocated at a time since the start or reset_peak_memory()
+DGP_CUDA_FUNCTION void reset_peak_memory();
 DGP_CUDA_FUNCTION std::string device_status();
+DGP_CUDA_FUNCTION std::string device_name();  // "NVIDIA H100 80GB HBM3"
 
 }  // namespace dgp::cuda

@@ -1,12 +1,28 @@
-// The matrix product of tensor/gemm.h on the GPU: C = op(A) op(B) + bias, all dense, f32; bias [n] is added
-// to every row, or null. Pointers are to device memory.
+// The matrix product of tensor/gemm.h on the GPU, f32, one or a batch: C_i = alpha op(A_i) op(B_i) + beta
+// C_i. cuBLAS computes it where its library is found at run time (libcublas.so.13 or .12), else a kernel of
+// our own. Two runs give equal bits.
 #pragma once
 
 #include "tensor/cuda.h"
 
 namespace dgp::cuda {
 
-DGP_CUDA_FUNCTION void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
-                            const float* bias, float* c);
+struct Product {
+  bool ta, tb;  // A is stored [k,m]; B is stored [n,k]
+  int64_t m, n, k;
+  const float* a;
+  int64_t lda;
+  const float* b;
+  int64_t ldb;
+  float* c;
+  int64_t ldc;
+  float alpha = 1, beta = 0;
+  int64_t batch = 1, a_step = 0, b_step = 0, c_step = 0;  // from one matrix to the next; 0: shared
+};
+
+DGP_CUDA_FUNCTION void gemm(const Product& product);
+DGP_CUDA_FUNCTION void gemm_by_kernel(const Product& product);  // whatever libraries are there
+DGP_CUDA_FUNCTION bool gemm_by_blas(const Product& product);    // false: no cuBLAS, or too large for it
+DGP_CUDA_FUNCTION std::string blas_name();                      // "cuBLAS 13.1", or empty
 
 }  // namespace dgp::cuda

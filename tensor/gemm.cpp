@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tensor/allocator.h"
+#include "tensor/cuda_gemm.h"
 #include "tensor/isa.h"
 #include "tensor/kernels/gemm_kernels.h"
 #include "tensor/parallel.h"
@@ -94,5 +95,19 @@ void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const
           const double* b, int64_t ldb, double beta, double* c, int64_t ldc) {
   gemm_loops(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
+
+template <class T>
+void gemm(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
+  if (device == Device::cpu) return gemm<T>(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  if constexpr (std::is_same_v<T, float>)
+    cuda::gemm({ta, tb, m, n, k, a, lda, b, ldb, c, ldc, alpha, beta});
+  else
+    fail(ErrorCode::invalid, "matrix product: expects f32 on device cuda, got f64");
+}
+template void gemm(Device, bool, bool, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*,
+                   int64_t, float, float*, int64_t);
+template void gemm(Device, bool, bool, int64_t, int64_t, int64_t, double, const double*, int64_t,
+                   const double*, int64_t, double, double*, int64_t);
 
 }  // namespace dgp

@@ -5,10 +5,17 @@
 
 #include <cstdint>
 
+#include "tensor/tensor.h"
+
 namespace dgp {
 
 template <class T>  // float, double
 void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, const T* b,
           int64_t ldb, T beta, T* c, int64_t ldc);
+
+// The same of matrices in the memory of `device`; on the GPU f32 alone (throws), queued.
+template <class T>
+void gemm(Device device, bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
+          const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
 
 }  // namespace dgp

@@ -207,6 +207,8 @@ void Tensor::copy_from(const Tensor& source) const {
 }
 
 void Tensor::fill(double value) const {
+  if (device_ == Device::cuda && dtype_ == DType::f32)
+    return cuda::fill(device_data<float>(), numel_, static_cast<float>(value));
   if (device_ == Device::cuda) return copy_from(full(shape_, value, dtype_));
   auto set = [&](auto zero) {
     using T = decltype(zero);

@@ -80,6 +80,11 @@ class Tensor {
       wrong_access(dtype_of<T>());
     return reinterpret_cast<T*>(storage_.get() + offset_);
   }
+  // The elements' address wherever they are: for code that hands it to a kernel of the tensor's device.
+  template <class T>
+  T* address() const {
+    return device_ == Device::cuda ? device_data<T>() : data<T>();
+  }
   template <class T = float>
   T item() const;  // the value of a one-element tensor
 

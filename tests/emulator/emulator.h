@@ -52,6 +52,10 @@ struct Settings {
   // that depend on the order of threads or blocks mean a missing barrier, or float atomics.
   bool every_order = false;
   Placement placement = Placement::end;
+  // Between launches memory is closed to the host, and what lies around buffers is looked at after each.
+  // Without it, only when a buffer is freed: long runs take a fraction of the time. DGP_EMULATOR_QUICK in the
+  // environment starts a program so.
+  bool thorough = true;
   int64_t memory = int64_t{1} << 32;          // bytes of the device
   int64_t shared_memory = int64_t{48} << 10;  // bytes a block
   int64_t fail_allocation = -1;               // index of the allocation from now that fails; -1: none
@@ -198,7 +202,12 @@ using cudaStream_t = emulator::Stream*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
+struct cudaDeviceProp {
+  char name[256];
+};
+
 cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
@@ -210,3 +219,22 @@ cudaError_t cudaFreeAsync(void* block, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+
+// The part of cuBLAS.
+namespace emulator {
+struct BlasHandle;
+}
+using cublasHandle_t = emulator::BlasHandle*;
+enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
+enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
+enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_PEDANTIC_MATH = 2 };
+
+cublasStatus_t cublasCreate(cublasHandle_t* handle);
+cublasStatus_t cublasGetVersion(cublasHandle_t handle, int* version);
+cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
+cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t op_a,
+                                         cublasOperation_t op_b, int m, int n, int k, const float* alpha,
+                                         const float* a, int lda, long long a_step, const float* b, int ldb,
+                                         long long b_step, const float* beta, float* c, int ldc,
+                                         long long c_step, int batch);

@@ -31,6 +31,7 @@ class Guarded {
  private:
   std::byte* pages_;
   size_t inner_;  // bytes between the guards
+  mutable bool open_ = false;
   std::byte* data_;
   size_t bytes_;
 };
@@ -47,6 +48,7 @@ struct Opened {
   ~Opened();
 };
 std::vector<Buffer*> live();
+void check_range(const void* at, size_t bytes, const char* what);  // throws Fault unless in one live buffer
 void check_slack();  // throws Fault naming the buffer that was written beyond its edges
 
 // What is wrong with an access there; in words, for a Fault.

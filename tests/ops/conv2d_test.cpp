@@ -4,12 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "autograd/gradcheck.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/isa.h"
-#include "tensor/parallel.h"
-#include "tensor/random.h"
-#include "tests/test.h"
+#include "tests/ops/op_checks.h"
 
 namespace dgp {
 namespace {
@@ -89,6 +86,8 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
                reference::conv2d_backward_data(dy, w, c.x, c.options)) < 1e-11);
     CHECK(nmse(cpu::conv2d_backward_weight(f32(dy), f32(x), c.w, c.options),
                reference::conv2d_backward_weight(dy, x, c.w, c.options)) < 1e-11);
+    check_cuda([&](const std::vector<Var>& v) { return conv2d(v[0], v[1], v[2], c.options, v[3]); },
+               {x, w, b, r});
   }
 }
 

@@ -79,6 +79,7 @@ TEST_CASE("ms_ssim_loss: gradients, f32, threads", "[loss]") {
   check_gradient(of(&ms_ssim_2), close_pair({1, 22, 23, 1}));
   check_f32(of(&ms_ssim_2), close_pair({2, 30, 25, 3}), 1e-9);  // variances: differences of near equals
   check_threads(of(&ms_ssim_2), close_pair({2, 30, 25, 3}));
+  check_cuda(of(&ms_ssim_2), close_pair({2, 30, 25, 3}), 1e-9, 1e-9);
   Tensor same = random_tensor({1, 176, 177, 1}, 3, 0, 1);
   CHECK(ms_ssim_loss(same, same).value().item<double>() == Approx(0).margin(1e-12));
   auto in = close_pair({1, 16, 13, 3});

@@ -1,9 +1,7 @@
 // The six operators against the sums they are defined by, pixel by pixel, and the gradients of the maps.
 #include "ops/kernel_space.h"
 
-#include "autograd/gradcheck.h"
-#include "tensor/random.h"
-#include "tests/test.h"
+#include "tests/ops/op_checks.h"
 
 using namespace dgp;
 
@@ -98,6 +96,24 @@ TEST_CASE("kernel space gradients", "[kernel_space]") {
   CHECK(a.worst <= 1e-6);
   CHECK(b.worst <= 1e-6);
   CHECK(c.worst <= 1e-6);
+}
+
+TEST_CASE("kernel space in f32, on the CPU and the GPU", "[kernel_space]") {
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, {2, 3, 3, 3}, {17, 5, 5, 3}, {8, 3, 3, 64}}) {
+    std::vector<Tensor> raw, shared;
+    for (uint64_t j = 0; j < kAll.size(); ++j) raw.push_back(random_f64(shape, j + 1));
+    Tensor location = locations(shape[0], shape[3], shape[1] * shape[1]);
+    auto kernels = [&](const std::vector<Var>& w) {
+      return operator_kernels(w, kAll, location.to(w[0].value().device()));
+    };
+    auto rms = [&](const std::vector<Var>& w) { return kernel_rms(kernels(w)); };
+    auto sum = [](const std::vector<Var>& v) { return weighted_sum(v[0], v[1]); };
+    Shape stacked = shape;
+    stacked.insert(stacked.begin(), 3);
+    check_large(kernels, raw);
+    check_large(rms, raw);
+    check_large(sum, {random_f64(stacked, 8), random_f64({3}, 9)});
+  }
 }
 
 TEST_CASE("kernel space rejects what does not fit", "[kernel_space]") {

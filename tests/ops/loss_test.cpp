@@ -36,6 +36,7 @@ TEST_CASE("ssim_loss: gradients, f32, threads", "[loss]") {
   check_op(of(ssim_loss), pair_of({2, 12, 15, 1}));
   check_op(of(ssim_loss), pair_of({1, 11, 12, 3}));
   check_threads(of(ssim_loss), pair_of({2, 60, 51, 3}));
+  check_cuda(of(ssim_loss), pair_of({2, 20, 31, 3}));
 }
 
 TEST_CASE("losses: known values", "[loss]") {

@@ -1,11 +1,8 @@
 // Window means against the sum they are defined by, and against the mean of a convolution.
 #include "ops/window_means.h"
 
-#include "autograd/gradcheck.h"
 #include "ops/conv2d.h"
-#include "tensor/parallel.h"
-#include "tensor/random.h"
-#include "tests/test.h"
+#include "tests/ops/op_checks.h"
 
 using namespace dgp;
 
@@ -73,4 +70,13 @@ TEST_CASE("window means do not depend on the number of threads", "[window_means]
     for (int64_t i = 0; i < m.numel(); ++i) REQUIRE(m.data<float>()[i] == one.data<float>()[i]);
   }
   set_num_threads(before);
+}
+
+TEST_CASE("window means in f32, on the CPU and the GPU", "[window_means]") {
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, {3, 5, 7, 3}, {2, 3, 1, 17}, {1, 70, 4, 64}})
+    for (int64_t k : {1, 3, 5}) {
+      OpUnderTest f = [k](const std::vector<Var>& v) { return window_means(v[0], k); };
+      check_f32(f, {random_f64(shape, 7)});
+      check_cuda(f, {random_f64(shape, 7)});
+    }
 }
