@@ -1,10 +1,14 @@
 // dgp train: a training run from a YAML configuration.
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "tensor/file.h"
+#include "tensor/parallel.h"
+#include "train/lr_finder.h"
 #include "train/trainer.h"
 
 namespace dgp {
@@ -13,7 +17,7 @@ namespace {
 struct TrainOptions {
   std::string config;
   std::vector<std::string> overrides;
-  bool resume = false, quiet = false;
+  bool resume = false, quiet = false, lr_find = false;
 };
 
 // On a terminal one line that is written over; in a pipe a line for each line of the log.
@@ -49,9 +53,26 @@ class Console {
   std::chrono::steady_clock::time_point last_{};
 };
 
+// Sweeps the rate, and writes the plot into the run's folder.
+void run_lr_find(const TrainConfig& config, Console& console) {
+  if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
+  const LrFound found = find_learning_rate(config, {}, &stop_flag());
+  if (stop_flag()) throw Exit{stop_exit_code()};
+  std::error_code error;
+  std::filesystem::create_directories(config.folder(), error);
+  const std::string page = config.folder() + "/lr-find.html";
+  write_file(page, to_html(found, config));
+  char text[160];
+  std::snprintf(text, sizeof text, "suggested: --set optimizer.lr=%.2g  (least loss at %.2g%s)",
+                found.suggested, found.least, found.diverged ? ", learning breaks above" : "");
+  console.message(text);
+  console.message("plot: " + page);
+}
+
 void run_train(const TrainOptions& options) {
   const TrainConfig config = load_config(options.config, options.overrides);
   Console console(options.quiet, config.validate.best);
+  if (options.lr_find) return run_lr_find(config, console);
   TrainHooks hooks;
   hooks.message = [&](const std::string& text) { console.message(text); };
   hooks.progress = [&](const TrainProgress& p) { console.progress(p); };
@@ -75,6 +96,9 @@ void add_train(CLI::App& app) {
       ->expected(1)
       ->take_all();
   command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint");
+  command->add_flag(
+      "--lr-find", options->lr_find,
+      "instead of training, try 200 rising learning rates and suggest one: lr-find.html in the run folder");
   command->add_flag("-q,--quiet", options->quiet, "print nothing but errors");
   command->callback([options] { run_train(*options); });
 }

@@ -80,6 +80,8 @@ void loss_fields(V& v, std::vector<LossTerm>& terms) {
       for (const std::string& name : losses().names()) {
         LossTerm term{name, 0, with_defaults(*losses().find(name), {})};
         s.value(name.c_str(), term.weight, 0, 1e6);
+        if (term.weight > 0 && losses().find(name)->make_from_file)
+          s.wrong(name.c_str(), "expects a list, with the file: loss: [{type: ", name, ", weights: FILE}]");
         if (term.weight > 0) given.push_back(term);
       }
       if (!given.empty()) terms = given;
@@ -92,6 +94,9 @@ void loss_fields(V& v, std::vector<LossTerm>& terms) {
       const LossKind& kind = *losses().find(term.type);
       term.options = with_defaults(kind, term.options);
       option_fields(s, kind.options, term.options);
+      if (!kind.make_from_file) return;
+      s.value("weights", term.weights);
+      if (term.weights.empty()) s.wrong("weights", "expects a weights file");
     });
   }
   if (terms.empty()) terms = {{"l1"}};
@@ -99,24 +104,40 @@ void loss_fields(V& v, std::vector<LossTerm>& terms) {
 
 // beta1, beta2, ... are one list, `betas`, as in PyTorch.
 template <class V>
-void optimizer_fields(V& v, TrainConfig& c) {
+void optimizer_fields(V& v, OptimizerConfig& c) {
   v.section("optimizer", [&](auto& s) {
-    s.choice("type", c.optimizer.type, optimizers().names());
-    s.value("lr", c.optimizer.lr, 0, 10);
-    const OptimizerKind& kind = *optimizers().find(c.optimizer.type);
-    Options& options = c.optimizer.options = with_defaults(kind, c.optimizer.options);
+    s.choice("type", c.type, optimizers().names());
+    s.value("lr", c.lr, 0, 10);
+    const OptimizerKind& kind = *optimizers().find(c.type);
+    c.options = with_defaults(kind, c.options);
     std::vector<OptionSpec> betas, rest;
     for (const OptionSpec& o : kind.options) (o.name.starts_with("beta") ? betas : rest).push_back(o);
     std::vector<double> values;
-    for (const OptionSpec& o : betas) values.push_back(options[o.name]);
+    for (const OptionSpec& o : betas) values.push_back(c.options[o.name]);
     if (!betas.empty()) s.values("betas", values, 0, 1);
     if (values.size() != betas.size()) s.wrong("betas", "expects ", betas.size(), " numbers");
     for (size_t i = 0; i < betas.size(); ++i) {
       if (values[i] < betas[i].low || values[i] > betas[i].high)
         s.wrong("betas", "expects ", betas[i].low, " to ", betas[i].high, ", got ", values[i]);
-      options[betas[i].name] = values[i];
+      c.options[betas[i].name] = values[i];
     }
-    option_fields(s, rest, options);
+    option_fields(s, rest, c.options);
+  });
+}
+
+template <class V>
+void gan_fields(V& v, TrainConfig& c) {
+  v.section("gan", [&](auto& s) {
+    s.choice("type", c.gan.type, {"none", "vanilla", "lsgan", "hinge"});
+    s.value("weight", c.gan.weight, 0, 1e6);
+    s.value("features", c.gan.features, 1, 1024);
+    s.value("alone", c.gan.alone, 0, 1'000'000'000);
+    optimizer_fields(s, c.gan.optimizer);
+    if (c.gan.type != "none" && c.data.patch * c.model.scale % 8 != 0)
+      s.wrong(
+          "type",
+          "the discriminator expects HR patches of a multiple of 8 pixels; data.patch times model.scale is ",
+          c.data.patch * c.model.scale);
   });
 }
 
@@ -152,9 +173,10 @@ void schedule_fields(V& v, TrainConfig& c) {
 
 template <class V>
 void learning_fields(V& v, TrainConfig& c) {
-  optimizer_fields(v, c);
+  optimizer_fields(v, c.optimizer);
   schedule_fields(v, c);
   loss_fields(v, c.loss);
+  gan_fields(v, c);
   v.value("ema", c.ema, 0, 0.9999999);
   v.value("clip", c.clip, 0, 1e9);
   v.value("accumulate", c.accumulate, 1, 4096);

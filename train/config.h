@@ -76,6 +76,12 @@ struct SourceConfig {
   DegradeConfig degrade = {};
 };
 
+struct OptimizerConfig {
+  std::string type = "adam";  // of optimizers() (train/optimizer.h)
+  double lr = 3e-4;
+  Options options = {};  // of that type; what is not there has the type's default
+};
+
 struct TrainConfig {
   std::string name = "run";
   std::string out;  // run folder; empty: runs/<name>
@@ -92,11 +98,7 @@ struct TrainConfig {
             cache = 4096;  // patch: LR pixels; cache: MiB of decoded pixels
     bool augment = true;
   } data;
-  struct {
-    std::string type = "adam";  // of optimizers() (train/optimizer.h)
-    double lr = 3e-4;
-    Options options = {};  // of that type; what is not there has the type's default
-  } optimizer;
+  OptimizerConfig optimizer;
   struct {
     std::string type = "cosine";  // train/schedule.h
     int64_t warmup = 0;
@@ -108,6 +110,13 @@ struct TrainConfig {
     double pct_start = 0.3, div_factor = 25, final_div_factor = 10'000;  // onecycle
   } schedule;
   std::vector<LossTerm> loss = {{"l1"}};
+  struct {                      // adversarial training (train/discriminator.h)
+    std::string type = "none";  // or vanilla, lsgan, hinge
+    double weight = 0.1;        // of the network's part, added to the loss
+    int64_t features = 64;      // of the discriminator
+    int64_t alone = 0;          // so many iterations at the start in which it learns alone
+    OptimizerConfig optimizer = {"adam", 1e-4};
+  } gan;
   double ema = 0.999, clip = 0;  // clip: largest gradient norm, 0: none
   int64_t accumulate = 1;
   struct {

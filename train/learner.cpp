@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "ops/pointwise.h"
+
 namespace dgp {
 namespace {
 
@@ -13,43 +15,101 @@ std::vector<Var> all_tensors(Network& network) {
   return all;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, std::vector<Var> parameters) {
-  const OptimizerKind* kind = optimizers().find(config.optimizer.type);
-  check(kind != nullptr, "optimizer: no optimiser is called \"", config.optimizer.type, "\"");
-  return kind->make(std::move(parameters), with_defaults(*kind, config.optimizer.options));
+template <class Module>
+void visit_as(Module& module, const std::string& prefix, TrainState& state) {
+  module.visit(
+      [&](const std::string& name, Var& v) { state.tensors.emplace_back(prefix + name, v.value()); });
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<Var> parameters) {
+  const OptimizerKind* kind = optimizers().find(config.type);
+  check(kind != nullptr, "optimizer: no optimiser is called \"", config.type, "\"");
+  return kind->make(std::move(parameters), with_defaults(*kind, config.options));
+}
+
+std::vector<Var> parameters_of(Discriminator& discriminator) {
+  std::vector<Var> all;
+  discriminator.visit([&](const std::string&, Var& v) {
+    if (v.requires_grad()) all.push_back(v);
+  });
+  return all;
+}
+
+bool is_sound(double norm) { return std::isfinite(norm) && norm < kLargestNorm; }
+
+// The factor that brings a gradient's norm down to `clip`, where it is larger and there is a clip.
+double clip_scale(double clip, double norm) { return clip > 0 && norm > clip ? clip / norm : 1; }
+
+double number(const Var& loss) { return static_cast<double>(loss.value().item<float>()); }
+
 }  // namespace
+
+Learner::Adversary::Adversary(const TrainConfig& config)
+    : discriminator(config.gan.features, Rng(static_cast<uint64_t>(config.seed), 0xd15c)),
+      optimizer(make_optimizer(config.gan.optimizer, parameters_of(discriminator))) {}
 
 Learner::Learner(const TrainConfig& config)
     : config_(config),
       loss_(config.loss),
       network_(make_network(config)),
       average_(make_network(config)),
-      optimizer_(make_optimizer(config, parameters(*network_))),
-      ema_(std::make_unique<Ema>(all_tensors(*average_), config.ema)) {}
+      optimizer_(make_optimizer(config.optimizer, parameters(*network_))),
+      ema_(std::make_unique<Ema>(all_tensors(*average_), config.ema)),
+      terms_(loss_.names()) {
+  if (config.gan.type == "none") return;
+  adversary_ = std::make_unique<Adversary>(config);
+  terms_.insert(terms_.end(), {"gan", "d_real", "d_fake"});
+}
 
 void Learner::backpropagate(const Batch& batch, StepResult& result) {
   const double share = 1.0 / static_cast<double>(config_.accumulate);
-  Var loss = loss_((*network_)(batch.lr), batch.hr, result.parts, share);
-  result.loss += share * static_cast<double>(loss.value().item<float>());
-  if (std::isfinite(result.loss)) backward(loss, Tensor::full({}, share));
+  Var output = (*network_)(batch.lr);
+  Var loss = loss_(output, batch.hr, result.parts, share);
+  if (adversary_) {
+    result.parts.resize(terms_.size());
+    Var fooled = generator_loss(config_.gan.type, adversary_->discriminator(output, true));
+    fooled = mul(fooled, config_.gan.weight);
+    result.parts[loss_.names().size()] += share * number(fooled);
+    loss = add(loss, fooled);
+  }
+  result.loss += share * number(loss);
+  if (!std::isfinite(result.loss)) return;
+  backward(loss, Tensor::full({}, share));
+  if (adversary_) backpropagate_adversary(batch, output.detach(), result);
 }
 
-StepResult Learner::step(const std::function<Batch()>& next, double lr) {
+void Learner::backpropagate_adversary(const Batch& batch, const Var& output, StepResult& result) {
+  const double share = 1.0 / static_cast<double>(config_.accumulate);
+  const size_t first = loss_.names().size() + 1;
+  Var real = real_loss(config_.gan.type, adversary_->discriminator(batch.hr));
+  result.parts[first] += share * number(real);
+  backward(real, Tensor::full({}, share));
+  Var fake = fake_loss(config_.gan.type, adversary_->discriminator(output));
+  result.parts[first + 1] += share * number(fake);
+  backward(fake, Tensor::full({}, share));
+}
+
+StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration) {
   StepResult result;
   for (int64_t i = 0; i < config_.accumulate; ++i) {
     const Batch batch = next();
     if (std::isfinite(result.loss)) backpropagate(batch, result);
   }
-  result.norm = std::isfinite(result.loss) ? optimizer_->grad_norm() : result.loss;
-  result.sound = std::isfinite(result.norm) && result.norm < kLargestNorm;
-  if (result.sound) {
-    const double clip = config_.clip;
-    optimizer_->step(lr, clip > 0 && result.norm > clip ? clip / result.norm : 1);
+  const bool finite = std::isfinite(result.loss);
+  result.norm = finite ? optimizer_->grad_norm() : result.loss;
+  const double adversary_norm = adversary_ && finite ? adversary_->optimizer->grad_norm() : 0;
+  result.sound = is_sound(result.norm) && is_sound(adversary_norm);
+  if (result.sound && (!adversary_ || iteration >= config_.gan.alone)) {
+    optimizer_->step(lr, clip_scale(config_.clip, result.norm));
     ema_->update(evaluated(), optimizer_->steps - 1);
   }
   optimizer_->clear_gradients();
+  if (adversary_) {
+    const double ratio = config_.optimizer.lr > 0 ? lr / config_.optimizer.lr : 1;
+    if (result.sound)
+      adversary_->optimizer->step(config_.gan.optimizer.lr * ratio, clip_scale(config_.clip, adversary_norm));
+    adversary_->optimizer->clear_gradients();
+  }
   return result;
 }
 
@@ -63,11 +123,16 @@ std::vector<Var> Learner::evaluated() const {
 
 TrainState Learner::state() {
   TrainState state;
-  network_->visit(
-      [&](const std::string& name, Var& v) { state.tensors.emplace_back("model." + name, v.value()); });
-  average_->visit(
-      [&](const std::string& name, Var& v) { state.tensors.emplace_back("ema." + name, v.value()); });
+  visit_as(*network_, "model.", state);
+  visit_as(*average_, "ema.", state);
   state.add("optimizer", *optimizer_, parameter_names(*network_));
+  if (!adversary_) return state;
+  visit_as(adversary_->discriminator, "discriminator.", state);
+  std::vector<std::string> names;
+  adversary_->discriminator.visit([&](const std::string& name, Var& v) {
+    if (v.requires_grad()) names.push_back(name);
+  });
+  state.add("discriminator_optimizer", *adversary_->optimizer, names);
   return state;
 }
 

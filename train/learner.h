@@ -1,4 +1,5 @@
-// What learns: a network, the average of its weights, the loss, the optimiser. One step at a time on batches
+// What learns: a network, the average of its weights, the loss, the optimiser; in adversarial training a
+// discriminator and its optimiser as well. One step at a time on batches
 // that the caller provides; train/trainer.h is the loop around it.
 #pragma once
 
@@ -7,6 +8,7 @@
 
 #include "train/checkpoint.h"
 #include "train/data.h"
+#include "train/discriminator.h"
 #include "train/ema.h"
 #include "train/network.h"
 
@@ -14,7 +16,7 @@ namespace dgp {
 
 struct StepResult {
   double loss = 0, norm = 0;       // mean over the step's batches; of the gradient
-  std::vector<double> parts = {};  // the weighted terms that `loss` is the sum of
+  std::vector<double> parts = {};  // the weighted terms that `loss` is the sum of; then the discriminator's
   bool sound = false;              // false: loss or gradient was not finite, and nothing was changed
 };
 
@@ -22,16 +24,23 @@ class Learner {
  public:
   explicit Learner(const TrainConfig& config);
 
-  // One step at rate `lr` on config.accumulate batches, each taken from `next`, all of them in any case.
-  StepResult step(const std::function<Batch()>& next, double lr);
+  // Step `iteration` (from 0) at rate `lr` on config.accumulate batches, each taken from `next`, all of them
+  // in any case. The discriminator's rate follows: gan.optimizer.lr times lr / optimizer.lr.
+  StepResult step(const std::function<Batch()>& next, double lr, int64_t iteration);
 
   Network& network() { return *network_; }
-  Network& average() { return *average_; }  // the weights to validate and to save
-  const std::vector<std::string>& terms() const { return loss_.names(); }
-  TrainState state();  // what a checkpoint keeps
+  Network& average() { return *average_; }                          // the weights to validate and to save
+  const std::vector<std::string>& terms() const { return terms_; }  // what `parts` are called
+  TrainState state();                                               // what a checkpoint keeps
 
  private:
+  struct Adversary {
+    Discriminator discriminator;
+    std::unique_ptr<Optimizer> optimizer;
+    explicit Adversary(const TrainConfig& config);
+  };
   void backpropagate(const Batch& batch, StepResult& result);
+  void backpropagate_adversary(const Batch& batch, const Var& output, StepResult& result);
   std::vector<Var> evaluated() const;  // what the average is of: every parameter and buffer
 
   const TrainConfig config_;
@@ -39,6 +48,8 @@ class Learner {
   std::unique_ptr<Network> network_, average_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Ema> ema_;
+  std::unique_ptr<Adversary> adversary_;
+  std::vector<std::string> terms_;
 };
 
 }  // namespace dgp

@@ -1,17 +1,33 @@
 #include "train/losses.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "ops/edge_loss.h"
 #include "ops/frequency_loss.h"
 #include "ops/loss.h"
 #include "ops/pointwise.h"
+#include "train/perceptual.h"
 
 namespace dgp {
 namespace {
 
 LossKind plain(const char* name, Var (*f)(const Var&, const Var&)) {
   return {name, {}, [f](const Options&) { return f; }};
+}
+
+// BasicSR's PerceptualLoss with Real-ESRGAN's weights of layers.
+LossKind perceptual() {
+  LossKind kind{.name = "perceptual"};
+  const Options usual = {{"conv1_2", 0.1}, {"conv2_2", 0.1}, {"conv3_4", 1}, {"conv4_4", 1}, {"conv5_4", 1}};
+  for (const std::string& layer : Vgg19::layer_names())
+    kind.options.push_back({layer, usual.count(layer) ? usual.at(layer) : 0, 0, 1e6});
+  kind.make_from_file = [](const Options& options, const std::string& weights) {
+    return [options, vgg = std::make_shared<const Vgg19>(weights)](const Var& x, const Var& t) {
+      return vgg->distance(x, t, options);
+    };
+  };
+  return kind;
 }
 
 std::vector<LossKind> own_losses() {
@@ -43,6 +59,7 @@ std::vector<LossKind> own_losses() {
       plain("gradient", gradient_loss),
       plain("sobel", sobel_loss),
       {"tv", {}, [](const Options&) { return [](const Var& x, const Var&) { return tv_loss(x); }; }},
+      perceptual(),
   };
 }
 
@@ -59,7 +76,9 @@ Loss::Loss(const std::vector<LossTerm>& terms) {
   for (const LossTerm& term : terms) {
     const LossKind* kind = losses().find(term.type);
     check(kind != nullptr, "loss: no loss is called \"", term.type, "\"");
-    terms_.push_back({term.weight, kind->make(with_defaults(*kind, term.options))});
+    const Options options = with_defaults(*kind, term.options);
+    terms_.push_back({term.weight, kind->make_from_file ? kind->make_from_file(options, term.weights)
+                                                        : kind->make(options)});
     types.push_back(term.type);
     const auto count = std::count(types.begin(), types.end(), term.type);
     names_.push_back(count == 1 ? term.type : term.type + "_" + std::to_string(count));
@@ -67,7 +86,7 @@ Loss::Loss(const std::vector<LossTerm>& terms) {
 }
 
 Var Loss::operator()(const Var& x, const Var& t, std::vector<double>& parts, double share) const {
-  parts.resize(terms_.size());
+  parts.resize(std::max(parts.size(), terms_.size()));
   Var sum;
   for (size_t i = 0; i < terms_.size(); ++i) {
     Var value = terms_[i].f(x, t);

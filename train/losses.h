@@ -13,7 +13,8 @@ namespace dgp {
 struct LossTerm {
   std::string type;
   double weight = 1;
-  Options options = {};  // those that differ from the defaults, or all
+  Options options = {};      // those that differ from the defaults, or all
+  std::string weights = {};  // the file of a loss that is itself a network
 };
 
 // The network's result x and what it should be, t, [N,H,W,3] in [0, 1] -> [].
@@ -22,7 +23,9 @@ using LossFunction = std::function<Var(const Var& x, const Var& t)>;
 struct LossKind {
   std::string name;
   std::vector<OptionSpec> options = {};
-  std::function<LossFunction(const Options& options)> make;
+  std::function<LossFunction(const Options& options)> make = {};
+  // Instead of `make`, for a loss that needs weights: the configuration then has to name their file.
+  std::function<LossFunction(const Options& options, const std::string& weights)> make_from_file = {};
 };
 Registry<LossKind>& losses();
 

@@ -217,7 +217,7 @@ void Trainer::step() {
     if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
     return batch;
   };
-  const StepResult result = learner_->step(next, lr);
+  const StepResult result = learner_->step(next, lr, at_.iteration);
   ++at_.iteration;
   watch_.step(result.sound, result.loss);
   account(result, lr);

@@ -1,0 +1,12 @@
+// Maximum over windows of 2x2, stride 2 (an odd last row or column is left out), as VGG uses it:
+//   y[n,i,j,c] = max of x[n, 2i..2i+1, 2j..2j+1, c];  dx is dy where the maximum was (the first of equal
+//   ones).
+#pragma once
+
+#include "autograd/var.h"
+
+namespace dgp {
+
+Var max_pool(const Var& x);  // [N,H,W,C] -> [N,H/2,W/2,C]
+
+}  // namespace dgp

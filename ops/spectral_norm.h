@@ -1,0 +1,14 @@
+// Spectral normalisation (Miyato et al., ICLR 2018), as torch.nn.utils.spectral_norm computes it. W is the
+// weight as a matrix of O rows; u and v its leading singular vectors, followed by one power iteration a call:
+//   v <- W^T u / |W^T u|,  u <- W v / |W v|,  s = u^T W v,  y = W / s
+//   dW = dy / s - (sum dy * W) / s^2 u v^T        (u and v count as constants)
+#pragma once
+
+#include "autograd/var.h"
+
+namespace dgp {
+
+// w [O,...]; u [O] and v [1,...] of w's type. `iterate`: update u and v in place first.
+Var spectral_norm(const Var& w, const Tensor& u, const Tensor& v, bool iterate);
+
+}  // namespace dgp
