@@ -11,7 +11,7 @@ GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ni
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all program configure deps test kills demo bench bench-peers asan ubsan tsan fuzz install format clean
+.PHONY: all program configure deps test test-large kills demo bench bench-peers asan ubsan tsan fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
@@ -37,6 +37,10 @@ deps:
 
 test: all
 	$(RUN_TESTS)
+
+# Pictures of 16384 x 16384 pixels within a limit of memory: a minute, and 2 GB of disk.
+test-large: all
+	$(BUILD)/tests/test_cli "[.large]"
 
 # Two hundred times killed at a random moment and resumed: the same bits as a run left alone. About two minutes.
 kills: all

@@ -115,9 +115,10 @@ Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& 
   const Runner& runner = row.runner;
   release_cached_memory();
   reset_peak_memory();
+  int64_t before = memory_stats().in_use;
   Tensor hr = runner.run(lr);
   if (!options.output.empty()) write_npy(options.output, hr);
-  row.peak_bytes = memory_stats().peak;
+  row.peak_bytes = memory_stats().peak - before;
   std::vector<double> times;
   for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { runner.run(lr); }));
   std::nth_element(times.begin(), times.begin() + options.runs / 2, times.end());

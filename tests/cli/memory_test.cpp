@@ -63,6 +63,16 @@ void write_large(const std::string& path, int64_t height, int64_t width, int64_t
   writer.commit();
 }
 
+// Width of a PNG file, however large.
+int64_t png_width(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char start[20] = {};
+  file.read(start, sizeof start);
+  int64_t width = 0;
+  for (int i = 16; i < 20; ++i) width = width << 8 | static_cast<unsigned char>(start[i]);
+  return width;
+}
+
 }  // namespace
 
 TEST_CASE("a limit is kept, and changes no byte of a picture") {
@@ -125,4 +135,21 @@ TEST_CASE("where there is no room for temporary files, that is the error") {
   CHECK(outcome.status == 5);
   CHECK_THAT(outcome.err, ContainsSubstring("/nowhere") && ContainsSubstring("TMPDIR"));
   CHECK(!std::filesystem::exists(scene.path / "b.png"));
+}
+
+// Hidden: it takes a minute and 2 GB of disk. `make test-large` runs it.
+TEST_CASE("16384 x 16384 pixels stream in and out within a limit", "[.large]") {
+  Scene enlarge({4, 8, 1, 3, 1}), restore({1, 8, 1, 3, 4});
+  write_large(enlarge / "a.png", 4096, 4096, 3);
+  std::string large = enlarge / "large.png";
+  int64_t peak = peak_of(enlarge.upscale(enlarge / "a.png" + " -o " + large + " --max-memory 128M"));
+  if (kCountsMemory) CHECK(peak <= 140);
+  CHECK(png_width(large) == 16384);
+  peak_of(enlarge.upscale(enlarge / "a.png" + " -o " + enlarge / "free.png --tile off"));
+  CHECK(contents(large) == contents(enlarge / "free.png"));
+
+  write_large(restore / "a.png", 16384, 16384, 3);
+  peak = peak_of(restore.upscale(restore / "a.png" + " -o " + restore / "b.png --max-memory 256M"));
+  if (kCountsMemory) CHECK(peak <= 281);
+  CHECK(png_width(restore / "b.png") == 16384);
 }
