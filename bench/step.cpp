@@ -55,16 +55,25 @@ struct Step {
   double ms, loss;
 };
 
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 // Wall time by operation and part, convolutions by shape too. Adds up what passes between two calls.
 class OpTimes {
  public:
-  void start() { last_ = Clock::now(); }
+  void start_step() {
+    ++steps_;
+    last_ = Clock::now();
+  }
   void operator()(std::string_view op, std::string_view part, const Shape& shape) {
     std::string name = std::string(op) + " " + std::string(part);
     if (op == "conv2d") name += " " + to_string(shape);
     Clock::time_point now = Clock::now();
-    Entry& entry = entries_[name];
-    entry.ms += std::chrono::duration<double, std::milli>(now - last_).count();
+    Steps& entry = entries_[name];
+    entry.ms.resize(steps_);
+    entry.ms.back() += std::chrono::duration<double, std::milli>(now - last_).count();
     ++entry.count;
     last_ = Clock::now();  // the lookup is nobody's time
   }
@@ -72,18 +81,24 @@ class OpTimes {
     double ms = 0;
     int64_t count = 0;
   };
-  // Of one of `steps` steps, those that take longest first.
-  std::vector<std::pair<std::string, Entry>> sorted(int64_t steps) const {
-    std::vector<std::pair<std::string, Entry>> all(entries_.begin(), entries_.end());
-    for (auto& [name, entry] : all) entry.ms /= static_cast<double>(steps), entry.count /= steps;
+  // Of one step, the median of all, those that take longest first.
+  std::vector<std::pair<std::string, Entry>> sorted() const {
+    std::vector<std::pair<std::string, Entry>> all;
+    for (const auto& [name, entry] : entries_)
+      all.push_back({name, {median_of(entry.ms), entry.count / static_cast<int64_t>(steps_)}});
     std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
     return all;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  struct Steps {
+    std::vector<double> ms;  // of each step
+    int64_t count = 0;       // of all
+  };
   Clock::time_point last_;
-  std::map<std::string, Entry> entries_;
+  size_t steps_ = 0;
+  std::map<std::string, Steps> entries_;
 };
 
 struct Measured {
@@ -115,7 +130,7 @@ Measured measure(const StepBenchOptions& options) {
     all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
   OpTimes times;
   auto run = [&] {
-    times.start();
+    times.start_step();
     all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
   };
   std::unique_ptr<Observing> observing;
@@ -123,7 +138,7 @@ Measured measure(const StepBenchOptions& options) {
     observing = std::make_unique<Observing>([&](auto op, auto part, auto& shape) { times(op, part, shape); });
   for (int64_t i = 0; i < options.runs && !stop_flag(); ++i) run();
   if (stop_flag()) throw Exit{stop_exit_code()};
-  all.ops = times.sorted(options.runs);
+  all.ops = times.sorted();
   return all;
 }
 
@@ -153,9 +168,8 @@ void run_bench(const StepBenchOptions& options) {
   std::vector<double> times, losses;
   for (const Step& step : steps) losses.push_back(step.loss);
   for (size_t i = static_cast<size_t>(options.warmup); i < steps.size(); ++i) times.push_back(steps[i].ms);
-  std::vector<double> sorted = times;
-  std::sort(sorted.begin(), sorted.end());
-  double median = sorted[sorted.size() / 2];
+  double median = median_of(times);
+  auto [least, most] = std::minmax_element(times.begin(), times.end());
   if (options.json) {
     nlohmann::ordered_json all{{"model", options.model},
                                {"batch", options.batch},
@@ -173,8 +187,8 @@ void run_bench(const StepBenchOptions& options) {
   std::printf(
       "%s, batch %lld of %lldx%lld, %d threads, %s: %.1f ms a step (%.1f to %.1f), loss %.6f -> %.6f\n",
       options.model.c_str(), static_cast<long long>(options.batch), static_cast<long long>(options.patch),
-      static_cast<long long>(options.patch), num_threads(), to_string(current_isa()), median, sorted.front(),
-      sorted.back(), losses.front(), losses.back());
+      static_cast<long long>(options.patch), num_threads(), to_string(current_isa()), median, *least, *most,
+      losses.front(), losses.back());
   if (options.ops) print_ops(measured, median);
 }
 
