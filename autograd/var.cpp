@@ -3,8 +3,10 @@
 #include <atomic>
 #include <queue>
 #include <unordered_set>
+#include <utility>
 
 #include "autograd/observe.h"
+#include "autograd/take_sum.h"
 #include "tensor/cuda.h"
 #include "tensor/parallel.h"
 
@@ -25,6 +27,16 @@ namespace {
 
 thread_local bool grad_enabled = true;
 std::atomic<int64_t> next_id{1};
+// Of the operation whose closure backward() runs on this thread, for take_sum().
+thread_local const std::vector<std::shared_ptr<Node>>* running_inputs = nullptr;
+
+struct Running {
+  explicit Running(const std::vector<std::shared_ptr<Node>>& inputs) : before(running_inputs) {
+    running_inputs = &inputs;
+  }
+  ~Running() { running_inputs = before; }
+  const std::vector<std::shared_ptr<Node>>* before;  // of a backward() around this one
+};
 
 std::shared_ptr<Node> new_node(const Shape& shape) {
   auto node = std::make_shared<Node>();
@@ -87,6 +99,13 @@ Var record(Tensor value, const std::vector<Var>& inputs, BackwardFn backward, co
   return result;
 }
 
+Tensor take_sum(size_t i) {
+  check(running_inputs && i < running_inputs->size(), "take_sum: no operation with an input ", i,
+        " runs its gradient");
+  const std::shared_ptr<Node>& input = (*running_inputs)[i];
+  return input ? std::exchange(input->grad, Tensor()) : Tensor();
+}
+
 void accumulate(Tensor& into, const Tensor& part) {
   if (!part.defined()) return;
   if (!into.defined()) {
@@ -138,7 +157,11 @@ void backward(const Var& root, const Tensor& seed) {
     auto inputs = std::move(node->inputs);
     node->backward = nullptr;
     node->inputs.clear();
-    std::vector<Tensor> grads = run(dy, wanted);
+    std::vector<Tensor> grads;
+    {
+      Running running(inputs);
+      grads = run(dy, wanted);
+    }
     dy = {};
     run = nullptr;  // frees what the closure saved
     observe(node->file, "backward", node->shape);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/fused_weights.h"
 #include "models/initialise.h"
 #include "ops/concat.h"
 #include "ops/conv2d.h"
+#include "ops/fold_kernels.h"
 #include "ops/linear.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
@@ -63,8 +65,7 @@ AIIBlock::AIIBlock(int64_t c, int64_t k, const Rng& rng, bool deploy)
       attend_struct(c, rng.split(7)) {}
 
 ConvWeights AIIBlock::first() const {
-  return {concat({statistical.fused_weight(), structural.fused_weight()}, 0),
-          concat({statistical.bias, structural.bias}, 0)};
+  return {fused_weights({&statistical, &structural}), concat({statistical.bias, structural.bias}, 0)};
 }
 
 // With z = [A s; B t] + [a; b] (two convolutions and their biases), gates g and projection U = [U_A, U_B]:
@@ -73,41 +74,30 @@ ConvWeights AIIBlock::first() const {
 // kernel: [U_A diag(g_A) for stat, for struct] [A_stat; A_struct], a matrix product per image.
 ConvWeights AIIBlock::second(const Var& means) const {
   int64_t n = means.dim(0), k = means.dim(1), c = means.dim(3) / 2, taps = k * k * c;
-  struct Half {
-    const DGConv &to_stat, &to_struct;
-    Var to_stat_weight, to_struct_weight;  // [C, k*k*C]
-    Var means;                             // [N, k*k*C]
-  };
-  auto half = [&](const DGConv& to_stat, const DGConv& to_struct, int64_t begin) {
-    return Half{to_stat, to_struct, reshape(to_stat.fused_weight(), {c, taps}),
-                reshape(to_struct.fused_weight(), {c, taps}),
-                reshape(slice(means, 3, begin, begin + c), {n, taps})};
-  };
-  Half s = half(stat_to_stat, stat_to_struct, 0), t = half(struct_to_stat, struct_to_struct, c);
+  // Of each half the kernels and biases that read it, for stat and for struct: [2, 2C, ...].
+  Var kernels = fused_weights({&stat_to_stat, &stat_to_struct, &struct_to_stat, &struct_to_struct});
+  Var biases =
+      reshape(concat({stat_to_stat.bias, stat_to_struct.bias, struct_to_stat.bias, struct_to_struct.bias}, 0),
+              {2, 1, 2 * c});
 
-  Var gate_stat = attend_stat.gate(concat(
-      {linear(s.means, s.to_stat_weight, s.to_stat.bias), linear(t.means, t.to_stat_weight, t.to_stat.bias)},
-      1));
-  Var gate_struct = attend_struct.gate(concat({linear(s.means, s.to_struct_weight, s.to_struct.bias),
-                                               linear(t.means, t.to_struct_weight, t.to_struct.bias)},
-                                              1));
-  auto gated = [&](const Attention& attend, const Var& gate) {  // U diag(g): [N,C,2C]
-    return mul(reshape(attend.project_weight, {1, c, 2 * c}), reshape(gate, {n, 1, 2 * c}));
+  auto half = [&](int64_t begin) { return reshape(slice(means, 3, begin, begin + c), {1, n, taps}); };
+  Var z =
+      add(matmul(concat({half(0), half(c)}, 0), reshape(kernels, {2, 2 * c, taps}), {.transpose_b = true}),
+          biases);  // [2, N, 2C]: what s and what t contribute to the means of both attentions
+  auto gate = [&](const Attention& attend, int64_t begin) {
+    auto part = [&](int64_t h) { return reshape(slice(slice(z, 0, h, h + 1), 2, begin, begin + c), {n, c}); };
+    return reshape(attend.gate(concat({part(0), part(1)}, 1)), {n, 2, c});
   };
-  Var u_stat = gated(attend_stat, gate_stat), u_struct = gated(attend_struct, gate_struct);
+  Var gates = concat({gate(attend_stat, 0), gate(attend_struct, c)}, 2);  // [N, 2, 2C], as the biases
+  Var projections = concat(
+      {reshape(attend_stat.project_weight, {c, 2, c}), reshape(attend_struct.project_weight, {c, 2, c})},
+      2);  // [C, 2, 2C]
+  // U diag(g): [N, C, 2, 2C]
+  Var u = mul(reshape(projections, {1, c, 2, 2 * c}), reshape(gates, {n, 1, 2, 2 * c}));
 
-  Var weight, offset = add(attend_stat.project_bias, attend_struct.project_bias);
-  for (const Half* h : {&s, &t}) {
-    int64_t begin = h == &s ? 0 : c;
-    Var u =
-        concat({slice(u_stat, 2, begin, begin + c), slice(u_struct, 2, begin, begin + c)}, 2);  // [N,C,2C]
-    Var stacked = concat({h->to_stat_weight, h->to_struct_weight}, 0);                          // [2C, k*k*C]
-    Var part = reshape(matmul(reshape(u, {n * c, 2 * c}), stacked), {n, c, k, k, c});
-    weight = weight.defined() ? concat({weight, part}, 4) : part;
-    Var biases = reshape(concat({h->to_stat.bias, h->to_struct.bias}, 0), {2 * c, 1});
-    offset = add(offset, reshape(matmul(reshape(u, {n * c, 2 * c}), biases), {n, c}));
-  }
-  return {weight, offset};
+  Var offset = matmul(reshape(u, {n * c, 4 * c}), reshape(biases, {4 * c, 1}));
+  offset = add(reshape(offset, {n, c}), add(attend_stat.project_bias, attend_struct.project_bias));
+  return {fold_kernels(u, reshape(kernels, {2, 2 * c, k, k, c})), offset};
 }
 
 Var AIIBlock::operator()(const Var& x, Form form) const {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "models/fused_weights.h"
 #include "models/initialise.h"
 #include "ops/conv2d.h"
 #include "ops/linear.h"
@@ -50,11 +51,7 @@ Var DGConv::balance_factors(const Var& kernels) const {
   return reshape(alpha, {-1});
 }
 
-Var DGConv::fused_weight() const {
-  if (deploy()) return weight;
-  Var w = kernels();
-  return weighted_sum(w, balance_factors(w));
-}
+Var DGConv::fused_weight() const { return deploy() ? weight : fused_weights({this}); }
 
 Var DGConv::operator()(const Var& x) const {
   Var w = fused_weight();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/observe.h"
+#include "autograd/take_sum.h"
 #include "ops/conv2d_cpu.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/parallel.h"
@@ -90,17 +91,27 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
   return y;
 }
 
-Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
+Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x,
+                         const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x, w.shape(), options);
   if (dy.device() == Device::cuda) {
     Tensor dx(x, dy.dtype(), Device::cuda);
     cuda::conv2d_backward_data(g, dy, w, dx);
-    return dx;
+    accumulate(sum, dx);
+    return sum;
   }
-  if (!fast(dy)) return reference::conv2d_backward_data(dy, w, x, options);
-  Tensor dx(x);
-  run_backward_data(g, pack_weights(g, w, true), dy.data<float>(), dx.data<float>());
+  if (!fast(dy)) {
+    accumulate(sum, reference::conv2d_backward_data(dy, w, x, options));
+    return sum;
+  }
+  Tensor dx = sum.defined() && sum.sole_owner() ? sum : Tensor(x);
+  run_backward_data(g, pack_weights(g, w, true), dy.data<float>(),
+                    sum.defined() ? sum.data<float>() : nullptr, dx.data<float>());
   return dx;
+}
+
+Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
+  return add_backward_data({}, dy, w, x, options);
 }
 
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
@@ -135,9 +146,12 @@ void activation_gradient(const Tensor& dy, const Tensor& a, T slope, const Tenso
   }
 }
 
+// Overwrites dy where nobody else holds it.
 Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options, const Tensor& db) {
   if (!a.defined() && !db.defined()) return dy;
-  Tensor dz = a.defined() ? Tensor(dy.shape(), dy.dtype(), dy.device()) : Tensor();
+  Tensor dz;
+  if (a.defined())
+    dz = dy.device() == Device::cpu && dy.sole_owner() ? dy : Tensor(dy.shape(), dy.dtype(), dy.device());
   if (dy.device() == Device::cuda) {
     if (dz.defined()) cuda::activation_gradient(dy, a, cpu::slope_of(options), dz);
     if (db.defined()) cuda::bias_gradient(dz.defined() ? dz : dy, db);
@@ -183,7 +197,7 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
                   if (wanted[2]) grads[2] = Tensor(bias, dy.dtype(), dy.device());
                   Tensor dz = through_activation(dy, a, options, grads[2]);
                   observe(__FILE__, "dz, db", dy.shape());
-                  if (wanted[0]) grads[0] = cpu::conv2d_backward_data(dz, w, x.shape(), options);
+                  if (wanted[0]) grads[0] = cpu::add_backward_data(take_sum(0), dz, w, x.shape(), options);
                   observe(__FILE__, "dx", dy.shape());
                   if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
                   observe(__FILE__, "dw", dy.shape());

@@ -334,9 +334,10 @@ void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slop
   run_direct(weights, g.n, in, out, g.groups, g.stride, 1, epilogue, bias_stride);
 }
 
-void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, float* dx) {
+void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
+                       float* dx) {
   ImageRows in{dy, g.oh, 0, g.oh, g.ow, g.o}, out{dx, g.h, 0, g.h, g.w, g.c};
-  Epilogue epilogue{nullptr, nullptr, 1, false};
+  Epilogue epilogue{nullptr, sum, 1, false};
   if (weights.winograd) return run_winograd(weights, g.n, in, 2 - g.padding, out, epilogue, 0);
   run_direct(weights, g.n, in, out, g.groups, 1, g.stride, epilogue, 0);
 }

@@ -30,11 +30,17 @@ PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transpos
 // y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null.
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
                  const float* b, const float* residual, float* y);
-void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, float* dx);
+// dx = gradient + sum; sum may be null, or dx itself.
+void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
+                       float* dx);
 void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw);
 
+// conv2d_backward_data, added to sum unless that is undefined; in its place, where nobody else holds it.
+Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x,
+                         const Conv2dOptions& options);
+
 // dz = dy * activation'(z), where a = activation(z) has the sign of z, or dz = dy without a; db (or null) is
-// the sum of dz over pixels, and over images unless per_image. dz may be null.
+// the sum of dz over pixels, and over images unless per_image. dz may be null, or dy itself.
 void run_activation_gradient(int64_t images, int64_t pixels, int64_t o, const float* dy, const float* a,
                              float slope, float* dz, float* db, bool per_image);
 

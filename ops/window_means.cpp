@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "autograd/take_sum.h"
 #include "ops/kernels/active.h"
 #include "tensor/parallel.h"
 
@@ -18,35 +19,34 @@ Range covered(int64_t j, int64_t k, int64_t n) {
   return {std::clamp<int64_t>(j - k / 2, 0, n), std::clamp<int64_t>(n + j - k / 2, 0, n)};
 }
 
-// dx[y,x,c] = sum of dm over the windows that cover (y, x), divided by H W: one vector for all inner pixels.
+int64_t row_grain(int64_t row) { return std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, row)); }
+
+// One row of dx: dx[y,x,c] = sum of dm over the windows that cover (y, x), divided by H W, one vector for all
+// inner pixels; added to what dx holds, if so asked. dm [k,k,C], dx [W,C].
 template <class T>
-void backward_image(const T* dm, int64_t height, int64_t width, int64_t channels, int64_t k, T* dx) {
+void backward_row(const T* dm, int64_t y, int64_t height, int64_t width, int64_t channels, int64_t k,
+                  bool add, T* dx) {
   T scale = T{1} / static_cast<T>(height * width);
   int64_t line = k * channels, edge = k / 2;
-  int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
-  parallel_for(height, grain, [&](int64_t begin, int64_t end) {
-    std::vector<T> by_shift(static_cast<size_t>(line)), inner(static_cast<size_t>(channels));
-    auto pixel = [&](int64_t x, T* into) {
-      std::fill(into, into + channels, T{0});
+  std::vector<T> by_shift(static_cast<size_t>(line)), sum(static_cast<size_t>(channels));
+  for (int64_t i = 0; i < k; ++i)
+    if (covered(i, k, height).holds(y))
+      for (int64_t c = 0; c < line; ++c) by_shift[static_cast<size_t>(c)] += scale * dm[i * line + c];
+  for (int64_t x = 0; x < width; ++x) {
+    if (x <= edge || x >= width - edge) {  // between them the sum stays the same
+      std::fill(sum.begin(), sum.end(), T{0});
       for (int64_t j = 0; j < k; ++j)
         if (covered(j, k, width).holds(x))
-          for (int64_t c = 0; c < channels; ++c) into[c] += by_shift[static_cast<size_t>(j * channels + c)];
-    };
-    for (int64_t y = begin; y < end; ++y) {
-      std::fill(by_shift.begin(), by_shift.end(), T{0});
-      for (int64_t i = 0; i < k; ++i)
-        if (covered(i, k, height).holds(y))
-          for (int64_t c = 0; c < line; ++c) by_shift[static_cast<size_t>(c)] += scale * dm[i * line + c];
-      T* row = dx + y * width * channels;
-      if (width > 2 * edge) pixel(edge, inner.data());
-      for (int64_t x = 0; x < width; ++x) {
-        if (x < edge || x >= width - edge)
-          pixel(x, row + x * channels);
-        else
-          std::copy(inner.begin(), inner.end(), row + x * channels);
-      }
+          for (int64_t c = 0; c < channels; ++c)
+            sum[static_cast<size_t>(c)] += by_shift[static_cast<size_t>(j * channels + c)];
     }
-  });
+    const T* from = sum.data();
+    T* to = dx + x * channels;
+    if (add)
+      for (int64_t c = 0; c < channels; ++c) to[c] += from[c];
+    else
+      for (int64_t c = 0; c < channels; ++c) to[c] = from[c];
+  }
 }
 
 }  // namespace
@@ -103,8 +103,7 @@ Var window_means(const Var& x, int64_t k) {
       using T = decltype(zero);
       const T* p = x.value().data<T>();
       Tensor rows({n * height, line}, DType::f64);
-      int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, width * channels));
-      parallel_for(n * height, grain, [&](int64_t begin, int64_t end) {
+      parallel_for(n * height, row_grain(width * channels), [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r)
           cpu::row_window_sums(p + r * width * channels, width, channels, k, rows.data<double>() + r * line);
       });
@@ -122,17 +121,24 @@ Var window_means(const Var& x, int64_t k) {
     });
 
   return record(means, {x}, [k, shape = x.shape()](const Tensor& dy, const Wanted&) {
-    Tensor dx(shape, dy.dtype(), dy.device());
-    if (dx.device() == Device::cuda) {
+    if (dy.device() == Device::cuda) {
+      Tensor dx(shape, dy.dtype(), Device::cuda);
       cuda::window_means_backward(dy, k, dx);
       return std::vector<Tensor>{dx};
     }
+    Tensor sum = take_sum(0);
+    bool in_place = sum.defined() && sum.sole_owner();
+    Tensor dx = in_place ? sum : Tensor(shape, dy.dtype());
+    int64_t height = shape[1], width = shape[2], channels = shape[3], row = width * channels;
     dispatch_float(dy.dtype(), "window_means", [&](auto zero) {
       using T = decltype(zero);
-      int64_t image = shape[1] * shape[2] * shape[3], window = k * k * shape[3];
-      for (int64_t i = 0; i < shape[0]; ++i)
-        backward_image(dy.data<T>() + i * window, shape[1], shape[2], shape[3], k, dx.data<T>() + i * image);
+      parallel_for(shape[0] * height, row_grain(row), [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r)
+          backward_row(dy.data<T>() + r / height * k * k * channels, r % height, height, width, channels, k,
+                       in_place, dx.data<T>() + r * row);
+      });
     });
+    if (!in_place) accumulate(dx, sum);
     return std::vector<Tensor>{dx};
   });
 }

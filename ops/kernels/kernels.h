@@ -69,6 +69,32 @@ struct DirectGradient {
   int64_t kh, kw, stride, padding, dilation, groups;
 };
 
+// What an operator of ops/kernel_space.h does to the taps of a raw kernel.
+enum class TapMap { subtract_mean, add_mean, subtract_columns, subtract_rows, identity, subtract_at };
+
+// The raw kernels of a DGConv that belong to one output.
+template <class T>
+struct OutputKernels {
+  int64_t n, k, inputs;
+  const TapMap* maps;       // [n]
+  const T* raw[6];          // of each operator: [k*k, I]
+  const int64_t* location;  // [I], of idg
+};
+
+// Of one output, with W_j = L_j raw_j (ops/fused_kernels.h); scratch: (k*k + 1) * I.
+template <class T>
+struct KernelSpace {
+  // sums [n*k*k] = sum_i W_j[tap, i]^2
+  void (*squares)(const OutputKernels<T>& kernels, double* sums, T* scratch);
+  // sum [k*k, I] = sum_j alpha_j W_j
+  void (*weighted_sum)(const OutputKernels<T>& kernels, const double* alpha, T* sum, T* scratch);
+  // sums [n] = <dy, W_j>
+  void (*dots)(const OutputKernels<T>& kernels, const T* dy, double* sums, T* scratch);
+  // draw_j [k*k, I] = L_j^T (alpha_j dy + scale_j[tap] W_j), where draw_j is not null
+  void (*gradient)(const OutputKernels<T>& kernels, const double* alpha, const double* scale, const T* dy,
+                   T* const* draw, T* scratch);
+};
+
 struct Kernels {
   const char* isa;
   int64_t lanes;  // floats in a vector
@@ -111,6 +137,9 @@ struct Kernels {
 
   // sums [C] of row [W,C]: see row_sums.cpp.
   void (*row_sums)(const float* row, int64_t width, int64_t channels, double* sums);
+
+  const KernelSpace<float>* kernel_space_f32;
+  const KernelSpace<double>* kernel_space_f64;
 };
 
 // The same Winograd convolution with its products in bf16 and their sums in f32: half the memory and twice
@@ -125,6 +154,8 @@ struct Bf16Kernels {
 namespace DGP_ISA {
 extern const Kernels kernels;
 extern const Bf16Kernels bf16_kernels;  // of avx512_bf16 alone
+extern const KernelSpace<float> kernel_space_f32;
+extern const KernelSpace<double> kernel_space_f64;
 int64_t winograd_weights_size_bf16(int64_t k, int64_t columns);
 void winograd_weights_bf16(const float* w, int64_t o, int64_t c, int64_t panel, float* u);
 void winograd_forward_bf16(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);

@@ -29,6 +29,8 @@ extern const Kernels kernels = {
     .direct_gradient_finish = direct_gradient_finish,
     .activation_gradient = activation_gradient,
     .row_sums = row_sums,
+    .kernel_space_f32 = &kernel_space_f32,
+    .kernel_space_f64 = &kernel_space_f64,
 };
 
 }  // namespace dgp::DGP_ISA

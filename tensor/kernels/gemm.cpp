@@ -9,15 +9,30 @@ int64_t gemm_panels(int64_t n) { return panel_count(n); }
 
 int64_t gemm_packed_size(int64_t n, int64_t k) { return round_up(n, kLanes) * k; }
 
+// Rows of B run along columns: whole vectors are copied. Transposed, squares of kLanes x kLanes are turned.
 void gemm_pack(bool transposed, int64_t n, int64_t k, const float* b, int64_t ldb, int64_t p, float* packed) {
   Panel panel = panel_of(n, p);
   int64_t columns = panel.vectors * kLanes;
-  int64_t inside = n - panel.first < columns ? n - panel.first : columns;
   packed += panel.first * k;
-  for (int64_t i = 0; i < k; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      int64_t at = transposed ? (panel.first + j) * ldb + i : i * ldb + panel.first + j;
-      packed[i * columns + j] = j < inside ? b[at] : 0.0f;
+  for (int64_t v = 0; v < panel.vectors; ++v, packed += kLanes) {
+    int64_t first = panel.first + v * kLanes, inside = n - first < kLanes ? n - first : kLanes;
+    if (!transposed) {
+      for (int64_t i = 0; i < k; ++i) {
+        const float* from = b + i * ldb + first;
+        store<kLanes>(packed + i * columns,
+                      inside == kLanes ? load<kLanes>(from) : load_part<kLanes>(from, inside));
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < k; i += kLanes) {
+      int64_t here = k - i < kLanes ? k - i : kLanes;
+      V rows[kLanes] = {};
+      for (int64_t j = 0; j < inside; ++j) {
+        const float* from = b + (first + j) * ldb + i;
+        rows[j] = here == kLanes ? load<kLanes>(from) : load_part<kLanes>(from, here);
+      }
+      transpose<kLanes>(rows);
+      for (int64_t r = 0; r < here; ++r) store<kLanes>(packed + (i + r) * columns, rows[r]);
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "autograd/var.h"
 
 #include "autograd/gradcheck.h"
+#include "autograd/take_sum.h"
 #include "tensor/allocator.h"
 #include "tests/test.h"
 
@@ -105,6 +106,38 @@ TEST_CASE("an op is told which gradients are wanted", "[autograd]") {
   });
   backward(y);
   CHECK(seen == Wanted{false, true, false});
+}
+
+TEST_CASE("an op may take over the gradient summed so far and add to it", "[autograd]") {
+  Var x = leaf(1);
+  std::vector<bool> sole;
+  auto taking = [&](const Var& a, const Var& b) {
+    return record(a.value(), {a, b}, [&](const Tensor& dy, const Wanted&) {
+      Tensor sum = take_sum(0);
+      sole.push_back(sum.defined() && sum.sole_owner());
+      accumulate(sum, dy);
+      return std::vector<Tensor>{sum, dy.clone()};
+    });
+  };
+  Tensor kept;
+  SECTION("nothing so far, then the first op's") {
+    Var y = scaled(x, 1);
+    backward(taking(y, taking(y, {})));
+    CHECK(sole == std::vector<bool>{false, true});
+    CHECK(x.grad().item<double>() == 2);
+  }
+  SECTION("twice the same input") {
+    backward(taking(x, x));
+    CHECK(x.grad().item<double>() == 2);
+  }
+  SECTION("a leaf's gradient of an earlier pass, which the caller still holds") {
+    backward(taking(x, {}));
+    kept = x.grad();
+    backward(taking(x, {}));
+    CHECK(x.grad().item<double>() == 2);
+    CHECK(kept.item<double>() == 1);
+  }
+  SECTION("outside of a closure") { CHECK_THROWS_WITH(take_sum(0), ContainsSubstring("take_sum")); }
 }
 
 TEST_CASE("a gradient of the wrong shape or number is an error", "[autograd]") {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ops/conv2d_cpu.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/isa.h"
 #include "tests/ops/op_checks.h"
@@ -84,6 +85,13 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
                reference::conv2d(x, w, b, c.options, r)) < 1e-12);
     CHECK(nmse(cpu::conv2d_backward_data(f32(dy), f32(w), c.x, c.options),
                reference::conv2d_backward_data(dy, w, c.x, c.options)) < 1e-11);
+    Tensor so_far = random_tensor(c.x, rng.split(6)), held = f32(so_far), total = so_far.clone();
+    accumulate(total, reference::conv2d_backward_data(dy, w, c.x, c.options));
+    Tensor added = cpu::add_backward_data(held, f32(dy), f32(w), c.x, c.options);
+    Tensor in_place = cpu::add_backward_data(held.clone(), f32(dy), f32(w), c.x, c.options);
+    CHECK(nmse(added, total) < 1e-11);
+    CHECK(std::memcmp(added.bytes(), in_place.bytes(), static_cast<size_t>(added.nbytes())) == 0);
+    CHECK(nmse(held, so_far) < 1e-14);
     CHECK(nmse(cpu::conv2d_backward_weight(f32(dy), f32(x), c.w, c.options),
                reference::conv2d_backward_weight(dy, x, c.w, c.options)) < 1e-11);
     check_cuda([&](const std::vector<Var>& v) { return conv2d(v[0], v[1], v[2], c.options, v[3]); },
@@ -111,6 +119,30 @@ TEST_CASE("the number of threads changes no bit of a convolution") {
       CHECK(std::memcmp(results[i].bytes(), first[i].bytes(), static_cast<size_t>(first[i].nbytes())) == 0);
   }
   set_num_threads(before);
+}
+
+TEST_CASE("conv2d's gradient overwrites no tensor that somebody holds") {
+  Rng rng(8);
+  Tensor x = random_tensor({2, 9, 7, 5}, rng.split(1), DType::f32);
+  Tensor w = random_tensor({5, 3, 3, 5}, rng.split(2), DType::f32);
+  Tensor dy = random_tensor({2, 9, 7, 5}, rng.split(3), DType::f32);
+  const Conv2dOptions options{.padding = 1, .activation = Activation::leaky_relu};
+  Var leaf(x, true);
+  auto run = [&] {  // the seed meets the activation, the sum so far the input
+    Var inner = conv2d(leaf, w, {}, options, leaf);
+    backward(conv2d(inner, w, {}, options, inner), dy);
+  };
+  Tensor before = dy.clone();
+  run();
+  Tensor once = leaf.grad(), kept = once.clone();
+  run();
+  auto same = [](const Tensor& a, const Tensor& b) {
+    return std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.nbytes())) == 0;
+  };
+  CHECK(same(dy, before));
+  CHECK(same(once, kept));
+  for (int64_t i = 0; i < once.numel(); ++i)
+    CHECK(leaf.grad().data<float>()[i] == Approx(2 * kept.data<float>()[i]).margin(1e-5));
 }
 
 TEST_CASE("conv2d gradients equal differences") {

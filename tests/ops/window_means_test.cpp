@@ -1,7 +1,10 @@
 // Window means against the sum they are defined by, and against the mean of a convolution.
 #include "ops/window_means.h"
 
+#include "ops/concat.h"
 #include "ops/conv2d.h"
+#include "ops/pointwise.h"
+#include "ops/reshape.h"
 #include "tests/ops/op_checks.h"
 
 using namespace dgp;
@@ -57,6 +60,15 @@ TEST_CASE("window means gradient", "[window_means]") {
       INFO(result.where);
       CHECK(result.worst <= 1e-6);
     }
+}
+
+TEST_CASE("window means add to a gradient that is there", "[window_means]") {
+  auto beside = [](const std::vector<Var>& v) {
+    Var means = reshape(window_means(v[0], 3), {-1});
+    return concat({means, reshape(square(v[0]), {-1})}, 0);  // the newer op's gradient comes first
+  };
+  check_op(beside, {random_f64({2, 6, 7, 3}, 3)});
+  check_op(beside, {random_f64({1, 2, 1, 4}, 5)});
 }
 
 TEST_CASE("window means do not depend on the number of threads", "[window_means]") {
