@@ -9,6 +9,10 @@ PACKAGES = ("numpy", "torch", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx",
 MODULES = {"pillow": "PIL"}  # where the module is not called like the package
 TORCH_WITHOUT_CUDA = "https://download.pytorch.org/whl/cpu"  # some 200 MB; PyPI's brings CUDA along, some 5 GB
 
+# glibc gives large blocks back to the system after use and asks for them anew: a run of PyTorch's, which takes
+# gigabytes, then spends a third of its time on page faults. With these settings the process keeps them.
+MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+
 
 def missing(python, packages):
     """Those of `packages` that `python` does not find; looks without importing, which takes seconds."""
@@ -62,10 +66,15 @@ def python_with_peers(venv, packages=PACKAGES):
     return python
 
 
+def plain():
+    """The environment as the user has it, for programs that run on their own."""
+    return {name: value for name, value in os.environ.items() if name not in MALLOC}
+
+
 def enter(venv):
-    """Runs this program again in the Python that has the peers."""
+    """Runs this program again in the Python that has the peers, with memory kept between runs."""
     if os.environ.get("PEERS_INSIDE"):
         return
     python = python_with_peers(venv)
-    os.environ["PEERS_INSIDE"] = "1"
+    os.environ.update(MALLOC, PEERS_INSIDE="1")
     os.execv(python, [python, *sys.argv])

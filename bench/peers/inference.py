@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import environment
 from dgpnet import DGPNet
 from edsr import load_edsr
 
@@ -177,7 +178,7 @@ class Dgp(Player):
         self.process = subprocess.Popen(
             [task.dgp, "bench", "model", str(task.model), "--interactive", "--input", str(task.folder / "input.npy"),
              "--output", str(self.file), "--threads", str(task.threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment.plain())
         self.answer("ready")
 
     def answer(self, expected=""):

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import environment
+
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1  # of 255: values may fall on the other side of a rounding
 
@@ -23,7 +25,7 @@ class Process:
 
     def time(self):
         start = time.perf_counter()
-        run = subprocess.run(self.command, stderr=subprocess.PIPE, text=True)
+        run = subprocess.run(self.command, stderr=subprocess.PIPE, text=True, env=environment.plain())
         elapsed = 1000 * (time.perf_counter() - start)
         if run.returncode:
             raise RuntimeError((run.stderr.strip() or f"status {run.returncode}").splitlines()[-1])

@@ -123,6 +123,11 @@ class Environment(unittest.TestCase):
                 self.assertRaisesRegex(SystemExit, "PEERS_PYTHON"):
             environment.install(Path(folder) / "venv")
 
+    def test_programs_on_their_own_get_the_users_environment(self):
+        with mock.patch.dict(os.environ, {**environment.MALLOC, "KEPT": "1"}):
+            self.assertEqual(environment.plain()["KEPT"], "1")
+            self.assertFalse(set(environment.plain()) & set(environment.MALLOC))
+
     def test_options_that_make_no_sense_are_refused(self):
         for arguments in (["--sizes", "480"], ["--rounds", "0"], ["--dgp", "/no/such/program"]):
             run = subprocess.run([sys.executable, str(HERE / "run.py"), *arguments], capture_output=True, text=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import environment
 from trainable import TrainableDGPNet
 from weights import read_safetensors
 
@@ -106,7 +107,7 @@ class Dgp:
 
     def run(self, warmup, runs):
         command = [*self.command, "--warmup", str(warmup), "--runs", str(runs)]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment.plain())
         if run.returncode:
             raise SystemExit(f"dgp bench step ended with status {run.returncode}; its message is above")
         return json.loads(run.stdout)
