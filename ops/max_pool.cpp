@@ -51,10 +51,17 @@ Var max_pool(const Var& x) {
   check_rank("max_pool", "input", x.value(), 4);
   check(x.dim(1) >= 2 && x.dim(2) >= 2, "max_pool: expects at least 2x2 pixels, input is ",
         to_string(x.shape()));
-  Tensor y({x.dim(0), x.dim(1) / 2, x.dim(2) / 2, x.dim(3)}, x.dtype());
-  dispatch_float(x.dtype(), "max_pool", [&](auto zero) { forward<decltype(zero)>(x.value(), y); });
+  Tensor y({x.dim(0), x.dim(1) / 2, x.dim(2) / 2, x.dim(3)}, x.dtype(), x.value().device());
+  if (y.device() == Device::cuda)
+    cuda::max_pool(x.value(), y);
+  else
+    dispatch_float(x.dtype(), "max_pool", [&](auto zero) { forward<decltype(zero)>(x.value(), y); });
   return record(y, {x}, [x = x.value(), y](const Tensor& dy, const Wanted&) {
-    Tensor dx = Tensor::zeros(x.shape(), x.dtype());
+    Tensor dx = Tensor::zeros(x.shape(), x.dtype(), x.device());
+    if (dx.device() == Device::cuda) {
+      cuda::max_pool_backward(x, y, dy, dx);
+      return std::vector<Tensor>{dx};
+    }
     dispatch_float(x.dtype(), "max_pool", [&](auto zero) { backward_data<decltype(zero)>(x, y, dy, dx); });
     return std::vector<Tensor>{dx};
   });

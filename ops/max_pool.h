@@ -4,9 +4,16 @@
 #pragma once
 
 #include "autograd/var.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 
 Var max_pool(const Var& x);  // [N,H,W,C] -> [N,H/2,W/2,C]
+
+namespace cuda {
+DGP_CUDA_FUNCTION void max_pool(const Tensor& x, const Tensor& y);
+DGP_CUDA_FUNCTION void max_pool_backward(const Tensor& x, const Tensor& y, const Tensor& dy,
+                                         const Tensor& dx);
+}  // namespace cuda
 
 }  // namespace dgp

@@ -64,6 +64,17 @@ void gradient(const Tensor& w, const Tensor& u, const Tensor& v, double s, const
   }
 }
 
+Var on_gpu(const Var& w, const Tensor& u, const Tensor& v, bool iterate) {
+  Tensor y(w.shape(), w.dtype(), Device::cuda), s({1}, DType::f64, Device::cuda);
+  cuda::spectral_norm(w.value(), u, v, iterate, s, y);
+  if (!recording({w})) return Var(y);
+  return record(y, {w}, [w = w.value(), u = u.clone(), v = v.clone(), s](const Tensor& dy, const Wanted&) {
+    Tensor dw(w.shape(), w.dtype(), Device::cuda);
+    cuda::spectral_norm_backward(w, u, v, s, dy, dw);
+    return std::vector<Tensor>{dw};
+  });
+}
+
 }  // namespace
 
 Var spectral_norm(const Var& w, const Tensor& u, const Tensor& v, bool iterate) {
@@ -71,6 +82,7 @@ Var spectral_norm(const Var& w, const Tensor& u, const Tensor& v, bool iterate) 
             u.dtype() == w.dtype() && v.dtype() == w.dtype(),
         "spectral_norm: weight ", to_string(w.shape()), " expects u [", w.dim(0), "] and v of one row, got ",
         to_string(u.shape()), " and ", to_string(v.shape()));
+  if (w.value().device() == Device::cuda) return on_gpu(w, u, v, iterate);
   double s = 0;
   Tensor y(w.shape(), w.dtype());
   dispatch_float(w.dtype(), "spectral_norm", [&](auto zero) {
