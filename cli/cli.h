@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "image/crop.h"
 #include "ops/conv2d.h"
 #include "tensor/error.h"
 #include "tensor/tensor.h"
@@ -25,6 +26,7 @@ void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_fuse(CLI::App& app);
 void add_info(CLI::App& app);
+void add_inspect(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_degrade(CLI::App& app);
 void add_bench(CLI::App& app);
@@ -61,6 +63,9 @@ int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP
 std::filesystem::path find_model(const std::string& name);
 inline constexpr const char* kModelHelp =
     "bundled model (classic-x4, real-x1, real-x4) or a .safetensors file";
+
+// --crop X,Y,WIDTH,HEIGHT of a picture of this size; throws when it lies outside.
+Box parse_crop(const std::string& text, int64_t width, int64_t height);
 
 // "1234567" as "1,234,567"; 1234567 as "1.23 M".
 std::string with_commas(int64_t n);

@@ -131,6 +131,18 @@ fs::path find_model(const std::string& name) {
   fail(ErrorCode::invalid, "no model is called '", name, "'; looked for", tried);
 }
 
+Box parse_crop(const std::string& text, int64_t width, int64_t height) {
+  std::array<long long, 4> n{};
+  char rest = 0;
+  const int found = std::sscanf(text.c_str(), "%lld,%lld,%lld,%lld%c", &n[0], &n[1], &n[2], &n[3], &rest);
+  check(found == 4, "--crop ", text, ": expects x,y,width,height");
+  const Box box{n[0], n[1], n[2], n[3]};
+  const bool inside = box.x >= 0 && box.y >= 0 && box.width > 0 && box.height > 0 && box.width <= width &&
+                      box.height <= height && box.x <= width - box.width && box.y <= height - box.height;
+  check(inside, "--crop ", text, ": lies outside the picture, ", width, "x", height);
+  return box;
+}
+
 std::string with_commas(int64_t n) {
   std::string digits = std::to_string(n);
   for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > (n < 0 ? 1 : 0); at -= 3)

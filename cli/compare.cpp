@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/compare_page.h"
+#include "image/crop.h"
 #include "image/image.h"
 #include "image/metrics.h"
 #include "image/resize.h"
@@ -21,10 +22,6 @@ constexpr int64_t kGap = 8;       // white, between pictures
 struct CompareOptions {
   std::vector<std::string> pictures;
   std::string output, crop;
-};
-
-struct Crop {
-  int64_t x, y, width, height;
 };
 
 // Enlarged to the largest of the pictures where sizes differ by a whole number, so that LR compares with HR.
@@ -44,16 +41,8 @@ void match_sizes(std::vector<Picture>& pictures) {
   }
 }
 
-Tensor cut(const Tensor& x, const Crop& crop) {
-  Tensor y({crop.height, crop.width, 3}, DType::u8);
-  for (int64_t r = 0; r < crop.height; ++r)
-    std::copy_n(x.data<uint8_t>() + ((crop.y + r) * x.dim(1) + crop.x) * 3, crop.width * 3,
-                y.data<uint8_t>() + r * crop.width * 3);
-  return y;
-}
-
 // Sum of absolute differences between neighbours: how much there is to see.
-double detail(const Tensor& x, const Crop& crop) {
+double detail(const Tensor& x, const Box& crop) {
   Tensor part = cut(x, crop);
   const uint8_t* p = part.data<uint8_t>();
   double sum = 0;
@@ -66,15 +55,15 @@ double detail(const Tensor& x, const Crop& crop) {
 }
 
 // A sixth of the picture's width, where there is most detail, off the borders.
-Crop choose_crop(const Tensor& x) {
+Box choose_crop(const Tensor& x) {
   int64_t height = x.dim(0), width = x.dim(1),
           side = std::max<int64_t>(1, std::min({width / 6, height / 2, kColumn / 2}));
   side = std::max<int64_t>(side, std::min<int64_t>({48, width, height}));
-  Crop best{(width - side) / 2, (height - side) / 2, side, side};
+  Box best{(width - side) / 2, (height - side) / 2, side, side};
   double most = -1;
   for (int64_t y = side / 2; y + 3 * side / 2 <= height; y += std::max<int64_t>(1, side / 2))
     for (int64_t left = side / 2; left + 3 * side / 2 <= width; left += std::max<int64_t>(1, side / 2)) {
-      Crop crop{left, y, side, side};
+      Box crop{left, y, side, side};
       double seen = detail(x, crop);
       if (seen > most) {
         most = seen;
@@ -84,18 +73,8 @@ Crop choose_crop(const Tensor& x) {
   return best;
 }
 
-Crop parse_crop(const std::string& text, const Tensor& x) {
-  if (text.empty()) return choose_crop(x);
-  std::array<long long, 4> n{};
-  char rest = 0;
-  int found = std::sscanf(text.c_str(), "%lld,%lld,%lld,%lld%c", &n[0], &n[1], &n[2], &n[3], &rest);
-  check(found == 4, "--crop ", text, ": expects x,y,width,height");
-  Crop crop{n[0], n[1], n[2], n[3]};
-  bool inside = crop.x >= 0 && crop.y >= 0 && crop.width > 0 && crop.height > 0 && crop.width <= x.dim(1) &&
-                crop.height <= x.dim(0) && crop.x <= x.dim(1) - crop.width &&
-                crop.y <= x.dim(0) - crop.height;
-  check(inside, "--crop ", text, ": lies outside the picture, ", x.dim(1), "x", x.dim(0));
-  return crop;
+Box box_of(const std::string& text, const Tensor& x) {
+  return text.empty() ? choose_crop(x) : parse_crop(text, x.dim(1), x.dim(0));
 }
 
 // Each pixel a square, so that the eye sees pixels and no second interpolation.
@@ -115,7 +94,7 @@ void paste(const Tensor& from, const Tensor& onto, int64_t y, int64_t x) {
 }
 
 // Upper row: the whole pictures; lower row: the crop, its pixels enlarged.
-Tensor make_strip(const std::vector<Picture>& pictures, const Crop& crop) {
+Tensor make_strip(const std::vector<Picture>& pictures, const Box& crop) {
   int64_t height = pictures[0].rgb.dim(0), width = pictures[0].rgb.dim(1);
   int64_t zoom = std::max<int64_t>(1, kColumn / crop.width);
   int64_t whole_width = std::min(width, kColumn), column = std::max(whole_width, crop.width * zoom);
@@ -154,7 +133,7 @@ void run_compare(const CompareOptions& options) {
   if (page) {
     write_page(options.output, pictures);
   } else {
-    Crop crop = parse_crop(options.crop, pictures.back().rgb);
+    Box crop = box_of(options.crop, pictures.back().rgb);
     write_image(options.output, {to_float(make_strip(pictures, crop)), 8});
     std::printf("from left:");
     for (const Picture& p : pictures) std::printf(" %s;", p.name.c_str());

@@ -1,44 +1,9 @@
 #include "cli/compare_page.h"
 
-#include <filesystem>
-
-#include "image/image.h"
+#include "report/html.h"
 #include "tensor/file.h"
 
 namespace dgp {
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        safe += "&amp;";
-        break;
-      case '<':
-        safe += "&lt;";
-        break;
-      case '"':
-        safe += "&quot;";
-        break;
-      default:
-        safe += c;
-    }
-  }
-  return safe;
-}
-
-std::string base64(const std::string& bytes) {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    size_t count = std::min<size_t>(3, bytes.size() - i);
-    uint32_t word = 0;
-    for (size_t j = 0; j < 3; ++j) word = word << 8 | (j < count ? static_cast<uint8_t>(bytes[i + j]) : 0U);
-    for (size_t j = 0; j < 4; ++j) text += j <= count ? digits[word >> (18 - 6 * j) & 63U] : '=';
-  }
-  return text;
-}
 
 namespace {
 
@@ -82,19 +47,6 @@ at('zoom').addEventListener('change',size);addEventListener('resize',size);size(
 </script></body></html>
 )";
 
-// The picture as a PNG file's bytes.
-std::string png_bytes(const Picture& picture, const std::string& scratch) {
-  struct Remove {
-    const std::string& path;
-    ~Remove() {
-      std::error_code none;
-      std::filesystem::remove(path, none);
-    }
-  } remove{scratch};
-  write_image(scratch, {to_float(picture.rgb), 8});
-  return read_file(scratch);
-}
-
 std::string chooser(const char* id, const std::vector<Picture>& pictures, size_t chosen) {
   std::string text = std::string("<label>") + id + " <select id=\"" + id + "\">";
   for (size_t i = 0; i < pictures.size(); ++i)
@@ -115,10 +67,8 @@ void write_page(const std::string& path, const std::vector<Picture>& pictures) {
   page.write("<div class=\"view\"><div class=\"pair\" data-w=\"" + std::to_string(pictures[0].rgb.dim(1)) +
              "\" data-h=\"" + std::to_string(pictures[0].rgb.dim(0)) + "\">\n");
   for (size_t i = 0; i < pictures.size(); ++i) {
-    page.write("<img id=\"p" + std::to_string(i) + "\" alt=\"" + escaped(pictures[i].name) +
-               "\" src=\"data:image/png;base64,");
-    page.write(base64(png_bytes(pictures[i], path + ".part.png")));
-    page.write("\">\n");
+    page.write("<img id=\"p" + std::to_string(i) + "\" alt=\"" + escaped(pictures[i].name) + "\" src=\"" +
+               png_uri(pictures[i].rgb) + "\">\n");
   }
   page.write("<div class=\"line\"></div></div></div>\n");
   page.write(kScript);

@@ -13,9 +13,6 @@ struct Picture {
   Tensor rgb;  // u8 [H,W,3]
 };
 
-std::string escaped(const std::string& text);  // for HTML
-std::string base64(const std::string& bytes);
-
 // Two or three pictures of one size.
 void write_page(const std::string& path, const std::vector<Picture>& pictures);
 

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "cli/cli.h"
-#include "cli/compare_page.h"
 #include "image/image.h"
+#include "report/html.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/degradation.h"

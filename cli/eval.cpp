@@ -54,16 +54,6 @@ Scores mean(const std::vector<Scores>& all) {
   return sum;
 }
 
-// The upper left height x width pixels of a u8 picture [H,W,C].
-Tensor cropped(const Tensor& x, int64_t height, int64_t width) {
-  if (x.dim(0) == height && x.dim(1) == width) return x;
-  Tensor y({height, width, x.dim(2)}, x.dtype());
-  for (int64_t r = 0; r < height; ++r)
-    std::copy_n(x.data<uint8_t>() + r * x.dim(1) * x.dim(2), width * x.dim(2),
-                y.data<uint8_t>() + r * width * x.dim(2));
-  return y;
-}
-
 Tensor resized(const Tensor& u8, double scale) { return to_u8(imresize(to_float(u8), scale)); }
 
 struct Pictures {
@@ -74,7 +64,7 @@ struct Pictures {
 Pictures read_pair(const Pair& pair, int64_t scale) {
   Tensor hr = read_rgb8(pair.hr.string());
   if (pair.lr.empty()) {
-    hr = cropped(hr, hr.dim(0) / scale * scale, hr.dim(1) / scale * scale);
+    hr = cut(hr, {0, 0, hr.dim(1) / scale * scale, hr.dim(0) / scale * scale});
     if (hr.numel() == 0) fail(ErrorCode::bad_file, pair.hr.string(), ": smaller than the scale, ", scale);
     return {resized(hr, 1.0 / static_cast<double>(scale)), hr};
   }
@@ -85,7 +75,7 @@ Pictures read_pair(const Pair& pair, int64_t scale) {
   if (!fits)
     fail(ErrorCode::bad_file, pair.hr.string(), ": is ", hr.dim(1), "x", hr.dim(0), ", expected ", scale,
          " times ", pair.lr.string(), ", ", width, "x", height);
-  return {lr, cropped(hr, height, width)};
+  return {lr, cut(hr, {0, 0, width, height})};
 }
 
 Tensor run_model(const Upscaler& upscaler, const Tensor& lr) {

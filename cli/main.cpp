@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   dgp::add_eval(app);
   dgp::add_fuse(app);
   dgp::add_info(app);
+  dgp::add_inspect(app);
   dgp::add_compare(app);
   dgp::add_degrade(app);
   dgp::add_bench(app);

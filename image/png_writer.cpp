@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <vector>
 #include <zlib.h>
 
@@ -25,14 +26,41 @@ void put32(std::string& out, uint64_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift & 255));
 }
 
-void write_chunk(AtomicFile& file, std::string_view type, std::string_view data) {
+// Where the bytes go: a file, or a string.
+class Sink {
+ public:
+  explicit Sink(const std::string& path) : file_(std::in_place, path) {}
+  explicit Sink(std::string* into) : into_(into) {}
+  void write(std::string_view bytes) {
+    if (file_)
+      file_->write(bytes);
+    else
+      into_->append(bytes);
+  }
+  void commit() {
+    if (file_) file_->commit();
+  }
+
+ private:
+  std::optional<AtomicFile> file_;
+  std::string* into_ = nullptr;
+};
+
+void check_size(const std::string& name, int64_t width, int64_t height, int64_t channels, int depth) {
+  check(channels >= 1 && channels <= 4, name, ": PNG expects 1 to 4 channels, got ", channels);
+  check(depth == 8 || depth == 16, name, ": PNG expects a depth of 8 or 16, got ", depth);
+  check(width > 0 && height > 0 && width < (1 << 26) && height < (int64_t{1} << 31), name, ": PNG of ", width,
+        "x", height, " pixels cannot be written");
+}
+
+void write_chunk(Sink& sink, std::string_view type, std::string_view data) {
   std::string head, tail;
   put32(head, data.size());
   head.append(type);
   put32(tail, crc32(data.data(), data.size(), crc32(type.data(), type.size())));
-  file.write(head);
-  file.write(data);
-  file.write(tail);
+  sink.write(head);
+  sink.write(data);
+  sink.write(tail);
 }
 
 int paeth(int a, int b, int c) {
@@ -117,8 +145,9 @@ struct Part {
 }  // namespace
 
 struct PngWriter::State {
-  State(const std::string& path, int64_t w, int64_t h, int64_t c, int d)
-      : file(path),
+  template <class To>
+  State(To to, int64_t w, int64_t h, int64_t c, int d)
+      : sink(to),
         width(w),
         height(h),
         channels(c),
@@ -176,13 +205,13 @@ struct PngWriter::State {
       started = true;
       data += part.data;
       if (last && &part == &parts.back()) put32(data, adler);
-      write_chunk(file, "IDAT", data);
+      write_chunk(sink, "IDAT", data);
     }
     std::copy_n(gathered(count - 1), width * step, gathered(-1));
     count = 0;
   }
 
-  AtomicFile file;
+  Sink sink;
   int64_t width, height, channels;
   int depth;
   int64_t step;                 // bytes a pixel
@@ -194,20 +223,27 @@ struct PngWriter::State {
 };
 
 PngWriter::PngWriter(const std::string& path, int64_t width, int64_t height, int64_t channels, int depth) {
-  check(channels >= 1 && channels <= 4, path, ": PNG expects 1 to 4 channels, got ", channels);
-  check(depth == 8 || depth == 16, path, ": PNG expects a depth of 8 or 16, got ", depth);
-  check(width > 0 && height > 0 && width < (1 << 26) && height < (int64_t{1} << 31), path, ": PNG of ", width,
-        "x", height, " pixels cannot be written");
+  check_size(path, width, height, channels, depth);
   state_ = std::make_unique<State>(path, width, height, channels, depth);
+  begin();
+}
+
+PngWriter::PngWriter(std::string* into, int64_t width, int64_t height, int64_t channels, int depth) {
+  check_size("PNG", width, height, channels, depth);
+  state_ = std::make_unique<State>(into, width, height, channels, depth);
+  begin();
+}
+
+void PngWriter::begin() {
   constexpr int kColour[] = {0, 0, 4, 2, 6};
   std::string header;
-  put32(header, static_cast<uint64_t>(width));
-  put32(header, static_cast<uint64_t>(height));
-  header.push_back(static_cast<char>(depth));
-  header.push_back(static_cast<char>(kColour[channels]));
+  put32(header, static_cast<uint64_t>(state_->width));
+  put32(header, static_cast<uint64_t>(state_->height));
+  header.push_back(static_cast<char>(state_->depth));
+  header.push_back(static_cast<char>(kColour[state_->channels]));
   header.append(3, '\0');
-  state_->file.write(std::string_view("\x89PNG\r\n\x1a\n", 8));
-  write_chunk(state_->file, "IHDR", header);
+  state_->sink.write(std::string_view("\x89PNG\r\n\x1a\n", 8));
+  write_chunk(state_->sink, "IHDR", header);
 }
 
 PngWriter::~PngWriter() = default;
@@ -230,8 +266,17 @@ void PngWriter::commit() {
   State& s = *state_;
   check(s.done == s.height, "PNG of ", s.height, " rows was given ", s.done);
   s.flush(true);
-  write_chunk(s.file, "IEND", "");
-  s.file.commit();
+  write_chunk(s.sink, "IEND", "");
+  s.sink.commit();
+}
+
+std::string png_bytes(const Tensor& x) {
+  check_rank("png_bytes", "image", x, 3);
+  std::string bytes;
+  PngWriter png(&bytes, x.dim(1), x.dim(0), x.dim(2));
+  png.rows(x);
+  png.commit();
+  return bytes;
 }
 
 }  // namespace dgp

@@ -14,6 +14,8 @@ class PngWriter {
  public:
   // channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; depth: 8 or 16.
   PngWriter(const std::string& path, int64_t width, int64_t height, int64_t channels, int depth = 8);
+  // The same into memory, appended to `into`.
+  PngWriter(std::string* into, int64_t width, int64_t height, int64_t channels, int depth = 8);
   ~PngWriter();  // without commit() nothing is left behind
 
   // f32 [R,W,C] in [0,1], the next R rows: clamped, rounded half to even; NaN is Error(numeric).
@@ -23,8 +25,11 @@ class PngWriter {
   void commit();
 
  private:
+  void begin();
   struct State;
   std::unique_ptr<State> state_;
 };
+
+std::string png_bytes(const Tensor& x);  // f32 [H,W,C] in [0,1] as a PNG file of 8 bits
 
 }  // namespace dgp

@@ -54,12 +54,14 @@ Var DGConv::balance_factors(const Var& kernels) const {
 Var DGConv::fused_weight() const { return deploy() ? weight : fused_weights({this}); }
 
 Var DGConv::operator()(const Var& x) const {
+  if (on_input) on_input(x);
   Var w = fused_weight();
   return conv2d(x, w, bias, {.padding = w.dim(1) / 2});
 }
 
 Var DGConv::parallel(const Var& x) const {
   if (deploy()) return (*this)(x);
+  if (on_input) on_input(x);
   Var w = kernels(), alpha = balance_factors(w), y;
   const Shape& s = w.shape();
   for (int64_t j = 0; j < s[0]; ++j) {

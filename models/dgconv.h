@@ -34,6 +34,8 @@ struct DGConv {
   Var fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [16, n*k*k], [16], [n, 16], [n]
   Var weight;  // [O,k,k,I], the deploy form's one kernel; undefined in the training form
   Var bias;    // [O]
+  // To look inside a network: hears the input of every convolution made with this layer, fused or parallel.
+  std::function<void(const Var& x)> on_input = {};
 
   // Raw kernels uniform with He's bound divided by sqrt(n), bias zero. deploy: one kernel, zero, to be
   // loaded.

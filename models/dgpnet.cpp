@@ -34,14 +34,6 @@ void make_identity(DGConv& conv) {
   }
 }
 
-std::vector<DGConv*> convolutions(DGPNet& net) {
-  std::vector<DGConv*> all = {&net.head, &net.tail};
-  for (AIIBlock& b : net.body)
-    all.insert(all.end(), {&b.statistical, &b.structural, &b.stat_to_stat, &b.stat_to_struct,
-                           &b.struct_to_stat, &b.struct_to_struct});
-  return all;
-}
-
 }  // namespace
 
 DGPNet::DGPNet(const DGPNetConfig& config_, const Rng& rng, bool deploy_)
@@ -93,6 +85,24 @@ void DGPNet::to(DType dtype) {
   });
 }
 
+std::vector<NamedDGConv> dgconvs(DGPNet& net) {
+  std::vector<NamedDGConv> all = {{"head", &net.head}};
+  for (size_t i = 0; i < net.body.size(); ++i) {
+    AIIBlock& b = net.body[i];
+    const std::string prefix = "body." + std::to_string(i) + ".";
+    for (auto [name, conv] :
+         std::initializer_list<std::pair<const char*, DGConv*>>{{"statistical", &b.statistical},
+                                                                {"structural", &b.structural},
+                                                                {"stat_to_stat", &b.stat_to_stat},
+                                                                {"stat_to_struct", &b.stat_to_struct},
+                                                                {"struct_to_stat", &b.struct_to_stat},
+                                                                {"struct_to_struct", &b.struct_to_struct}})
+      all.push_back({prefix + name, conv});
+  }
+  all.push_back({"tail", &net.tail});
+  return all;
+}
+
 std::vector<Var> parameters(DGPNet& net) {
   std::vector<Var> found;
   net.visit([&](const std::string&, Var& v) {
@@ -114,7 +124,7 @@ DGPNet fuse(const DGPNet& net) {
   fused.visit([](const std::string&, Var& v) { v.set_value(v.value().clone()); });  // values of its own
   fused.to(DType::f64);
   fused.deploy = true;
-  for (DGConv* conv : convolutions(fused)) conv->fuse();
+  for (const NamedDGConv& layer : dgconvs(fused)) layer.conv->fuse();
   fused.to(dtype);
   return fused;
 }

@@ -38,6 +38,12 @@ struct DGPNet {
   void to(DType dtype);                // converts every parameter to f32 or f64
 };
 
+struct NamedDGConv {
+  std::string name;  // as in a weights file: "body.0.statistical"
+  DGConv* conv;      // part of the network
+};
+std::vector<NamedDGConv> dgconvs(DGPNet& net);  // from head to tail
+
 std::vector<Var> parameters(DGPNet& net);  // in visiting order; they share the network's storage
 int64_t parameter_count(DGPNet& net);
 

@@ -156,8 +156,8 @@ TEST_CASE("compare writes a page that needs nothing else, and a strip with an en
 }
 
 TEST_CASE("help shows defaults and an example for every subcommand") {
-  for (const char* command :
-       {"upscale", "train", "eval", "fuse", "info", "compare", "bench", "bench model", "bench step"}) {
+  for (const char* command : {"upscale", "train", "eval", "fuse", "info", "inspect", "compare", "bench",
+                              "bench model", "bench step"}) {
     CAPTURE(command);
     Outcome outcome = dgp_run(std::string(command) + " --help");
     CHECK(outcome.status == 0);
