@@ -3,172 +3,36 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "image/image.h"
+#include "image/metrics.h"
+#include "report/html.h"
+#include "report/pictures.h"
+#include "report/score_table.h"
 #include "tensor/file.h"
-#include "train/report_page.h"
+#include "train/environment.h"
+#include "train/history.h"
+#include "train/preview.h"
 
 namespace dgp {
 namespace {
 
-using Json = nlohmann::json;
-
-struct Point {
-  double x, y;
-};
-
-struct Curve {
-  std::string name, style;  // style: the CSS class of its line
-  std::vector<Point> points;
-};
-
-std::string number(double value, int digits = 4) {
-  std::ostringstream text;
-  text.precision(digits);
-  text << value;
-  return text.str();
+std::string duration(double seconds) {
+  const auto minutes = static_cast<int64_t>(seconds / 60);
+  if (minutes >= 60) return std::to_string(minutes / 60) + " h " + std::to_string(minutes % 60) + " min";
+  return minutes > 0 ? std::to_string(minutes) + " min" : number(seconds, 2) + " s";
 }
 
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (char c : text) {
-    if (c == '&')
-      result += "&amp;";
-    else if (c == '<')
-      result += "&lt;";
-    else if (c == '>')
-      result += "&gt;";
-    else if (c == '"')
-      result += "&quot;";
-    else
-      result += c;
-  }
-  return result;
-}
-
-std::string base64(const std::string& bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t word = 0;
-    for (size_t j = 0; j < 3; ++j)
-      word = word << 8 | (i + j < bytes.size() ? static_cast<uint8_t>(bytes[i + j]) : 0);
-    for (int j = 3; j >= 0; --j) text += kDigits[word >> (6 * j) & 63];
-  }
-  for (size_t i = 0; i < (3 - bytes.size() % 3) % 3; ++i) text[text.size() - 1 - i] = '=';
-  return text;
-}
-
-// At most `most` points, each the mean of its neighbours.
-std::vector<Point> thinned(const std::vector<Point>& points, size_t most) {
-  if (points.size() <= most) return points;
-  std::vector<Point> result;
-  for (size_t i = 0; i < most; ++i) {
-    size_t begin = i * points.size() / most, end = (i + 1) * points.size() / most;
-    Point sum{0, 0};
-    for (size_t j = begin; j < end; ++j) sum.x += points[j].x, sum.y += points[j].y;
-    auto n = static_cast<double>(end - begin);
-    result.push_back({sum.x / n, sum.y / n});
-  }
-  return result;
-}
-
-std::vector<Point> smoothed(const std::vector<Point>& points) {  // a running mean over a twentieth of the run
-  std::vector<Point> result = points;
-  const double keep = 1 - 1 / std::max(1.0, static_cast<double>(points.size()) / 20);
-  for (size_t i = 1; i < result.size(); ++i) result[i].y = keep * result[i - 1].y + (1 - keep) * result[i].y;
-  return result;
-}
-
-// Round numbers that cut [low, high] into about five.
-std::vector<double> ticks(double low, double high) {
-  double raw = (high - low) / 5, unit = std::pow(10, std::floor(std::log10(raw)));
-  double step = raw / unit < 1.5   ? unit
-                : raw / unit < 3.5 ? 2 * unit
-                : raw / unit < 7.5 ? 5 * unit
-                                   : 10 * unit;
-  std::vector<double> result;
-  for (double t = std::ceil(low / step) * step; t <= high + step * 1e-6; t += step)
-    result.push_back(std::abs(t) < step * 1e-6 ? 0 : t);
-  return result;
-}
-
-std::string chart(const std::string& title, std::vector<Curve> curves, bool ignore_outliers = false) {
-  constexpr double kWidth = 640, kHeight = 260, kLeft = 62, kRight = 12, kTop = 12, kBottom = 28;
-  std::vector<double> ys;
-  double last = 1;
-  for (Curve& c : curves) {
-    c.points = thinned(c.points, 600);
-    for (const Point& p : c.points) ys.push_back(p.y), last = std::max(last, p.x);
-  }
-  if (ys.empty()) return "";
-  std::sort(ys.begin(), ys.end());
-  double low = ys.front(), high = ignore_outliers ? ys[(ys.size() - 1) * 98 / 100] : ys.back();
-  double pad = std::max((high - low) * 0.06, std::abs(high) * 1e-6 + 1e-12);
-  low -= pad, high += pad;
-  auto px = [&](double x) { return kLeft + x / last * (kWidth - kLeft - kRight); };
-  auto py = [&](double y) {
-    return kTop + (high - std::clamp(y, low, high)) / (high - low) * (kHeight - kTop - kBottom);
-  };
-  std::ostringstream svg;
-  svg << "<figure><figcaption>" << escaped(title);
-  for (const Curve& c : curves)
-    if (curves.size() > 1) svg << " <span class=\"key " << c.style << "\">" << escaped(c.name) << "</span>";
-  svg << "</figcaption><svg viewBox=\"0 0 640 260\" role=\"img\" aria-label=\"" << escaped(title) << "\">";
-  for (double t : ticks(low, high))
-    svg << "<line class=\"grid\" x1=\"62\" x2=\"628\" y1=\"" << py(t) << "\" y2=\"" << py(t)
-        << "\"/><text x=\"56\" y=\"" << py(t) + 4 << "\" text-anchor=\"end\">" << number(t) << "</text>";
-  for (double t : ticks(0, last))
-    svg << "<text x=\"" << px(t) << "\" y=\"252\" text-anchor=\"middle\">" << number(t, 7) << "</text>";
-  for (const Curve& c : curves) {
-    svg << "<polyline class=\"" << c.style << "\" points=\"";
-    for (const Point& p : c.points) svg << number(px(p.x), 5) << "," << number(py(p.y), 5) << " ";
-    svg << "\"/>";
-  }
-  svg << "</svg></figure>\n";
-  return svg.str();
-}
-
-struct History {
-  std::vector<Point> loss, lr, norm, waiting, psnr_y, base_y, psnr_rgb, base_rgb;
-  std::map<std::string, std::vector<Point>> terms;  // of the loss
-  std::vector<std::string> events;
-  Json last_line, last_validation;
-};
-
-History read_history(const std::string& path) {
-  History h;
-  std::istringstream lines(read_file(path));
-  std::string line;
-  while (std::getline(lines, line)) {
-    Json j = Json::parse(line, nullptr, false);
-    if (!j.is_object() || !j.contains("iteration")) continue;
-    const double x = j["iteration"];
-    if (j.contains("validation")) {
-      const Json& v = j["validation"];
-      auto psnr = [&](const char* who, const char* what) {
-        return v[who][what].is_number() ? v[who][what].get<double>() : 100.0;
-      };
-      h.psnr_y.push_back({x, psnr("mean", "psnr_y")}), h.base_y.push_back({x, psnr("baseline", "psnr_y")});
-      h.psnr_rgb.push_back({x, psnr("mean", "psnr_rgb")}),
-          h.base_rgb.push_back({x, psnr("baseline", "psnr_rgb")});
-      h.last_validation = j;
-      continue;
-    }
-    if (j.contains("event")) {
-      h.events.push_back(j["event"]);
-      continue;
-    }
-    if (j.contains("loss")) h.loss.push_back({x, j["loss"]});
-    if (j.contains("losses"))
-      for (const auto& [name, value] : j["losses"].items()) h.terms[name].push_back({x, value});
-    if (j.contains("grad_norm")) h.norm.push_back({x, j["grad_norm"]});
-    h.lr.push_back({x, j["lr"]}), h.waiting.push_back({x, 100 * j["waiting"].get<double>()});
-    h.last_line = j;
-  }
-  return h;
+std::string head(const TrainConfig& config, const History& h) {
+  std::ostringstream html;
+  html << "<h1>" << escaped(config.name) << "</h1><p class=\"note\">";
+  if (h.iteration > 0)
+    html << "Iteration " << h.iteration << " of " << config.iterations << ", " << duration(h.seconds) << ", "
+         << number(h.rate, 3) << " iterations a second, " << h.skipped << " steps skipped.";
+  for (const std::string& event : h.events) html << "<br>⚠ " << escaped(event);
+  html << "</p>\n";
+  return html.str();
 }
 
 // One chart a term, since their sizes differ by orders of magnitude.
@@ -177,91 +41,137 @@ std::string term_charts(const std::map<std::string, std::vector<Point>>& terms) 
   if (terms.size() > 1)
     for (const auto& [name, points] : terms)
       html += chart("Loss, weighted term " + name,
-                    {{"as it came", "faint", points}, {"smoothed", "main", smoothed(points)}}, true);
+                    {{"as it came", "faint", points}, {"smoothed", "main", smoothed(points)}},
+                    {.ignore_outliers = true});
   return html;
 }
 
-std::string table(const Json& validation, const std::string& baseline) {
-  if (!validation.is_object()) return "";
-  const Json& v = validation["validation"];
-  std::ostringstream html;
-  html << "<h2>Validation, iteration " << validation["iteration"] << ", border " << v["border"]
-       << "</h2>\n<table><tr><th>"
-       << "picture<th colspan=\"2\">PSNR Y<th colspan=\"2\">PSNR RGB<th colspan=\"2\">SSIM Y<th "
-          "colspan=\"2\">SSIM RGB</tr>"
-       << "<tr><th>";
-  for (int i = 0; i < 4; ++i) html << "<th>" << baseline << "<th>output";
-  html << "</tr>\n";
-  auto row = [&](const std::string& name, const Json& base, const Json& output) {
-    html << "<tr><td>" << escaped(name);
-    for (const char* key : {"psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb"})
-      for (const Json* q : {&base, &output}) {
-        char text[32] = "equal";
-        const Json& value = (*q)[key];
-        if (value.is_number())
-          std::snprintf(text, sizeof text, key[0] == 'p' ? "%.2f" : "%.4f", value.get<double>());
-        html << "<td>" << text;
-      }
-    html << "</tr>\n";
+std::string curves(const History& h, const std::string& baseline) {
+  auto of = [&](const char* key) {
+    auto found = h.curves.find(key);
+    return found == h.curves.end() ? std::vector<Point>{} : found->second;
   };
-  row("mean", v["baseline"], v["mean"]);
-  if (v["rows"].size() <= 100)
-    for (const Json& r : v["rows"]) row(r["name"], r["baseline"], r["output"]);
-  html << "</table>\n";
-  return html.str();
+  auto compared = [&](const char* title, const char* key) {
+    if (!h.output.count(key)) return std::string();
+    return chart(title, {{"output", "main", h.output.at(key)}, {baseline, "base", h.baseline.at(key)}});
+  };
+  return "<h2>Curves</h2><div class=\"charts\">" + compared("PSNR on Y, dB", "psnr_y") +
+         compared("PSNR on RGB, dB", "psnr_rgb") + compared("SSIM on Y", "ssim_y") +
+         compared("SSIM on RGB", "ssim_rgb") +
+         chart("Loss", {{"as it came", "faint", of("loss")}, {"smoothed", "main", smoothed(of("loss"))}},
+               {.ignore_outliers = true}) +
+         term_charts(h.terms) + chart("Learning rate", {{"", "main", of("lr")}}) +
+         chart("Gradient norm",
+               {{"as it came", "faint", of("grad_norm")}, {"smoothed", "main", smoothed(of("grad_norm"))}},
+               {.ignore_outliers = true}) +
+         chart("Iterations a second", {{"", "main", of("it_per_s")}}, {.ignore_outliers = true}) +
+         chart("Share of time waiting for data, %", {{"", "main", of("waiting")}}) + "</div>\n";
 }
 
-std::string pictures(const std::string& folder, const std::vector<std::string>& shown,
-                     const std::string& baseline) {
+// The centre of each picture with a slider between what went in and what came out.
+std::string sliders(const std::string& folder, const ReportPictures& pictures) {
   std::ostringstream html;
-  for (const std::string& name : shown) {
-    std::string data[3];
-    const char* kinds[] = {"_input.png", "_output.png", "_hr.png"};
-    bool there = true;
-    for (int i = 0; i < 3 && there; ++i) {
-      const std::string path = folder + "/val/" + name + kinds[i];
-      if ((there = std::filesystem::exists(path)))
-        data[i] = "data:image/png;base64," + base64(read_file(path));
-    }
-    if (!there) continue;
+  for (const std::string& name : pictures.shown) {
+    const std::string stem = folder + "/val/" + name;
+    const std::string input = png_file_uri(stem + "_input.png"), output = png_file_uri(stem + "_output.png"),
+                      truth = png_file_uri(stem + "_hr.png");
+    if (input.empty() || output.empty() || truth.empty()) continue;
     html
         << "<section class=\"pair\"><h3>" << escaped(name)
-        << "</h3><div class=\"slider\"><img alt=\"output\" src=\"" << data[1]
-        << "\"><img class=\"over\" alt=\"" << baseline << "\" src=\"" << data[0]
+        << "</h3><div class=\"slider\"><img alt=\"output\" src=\"" << output
+        << "\"><img class=\"over\" alt=\"" << pictures.baseline << "\" src=\"" << input
         << "\"><input type=\"range\" min=\"0\" max=\"100\" value=\"50\" aria-label=\"divide\"><b class=\"l\">"
-        << baseline << "</b><b class=\"r\">output</b></div><div class=\"truth\"><img alt=\"original\" src=\""
-        << data[2] << "\"><b class=\"l\">original</b></div></section>\n";
+        << pictures.baseline
+        << "</b><b class=\"r\">output</b></div><div class=\"truth\"><img alt=\"original\" src=\"" << truth
+        << "\"><b class=\"l\">original</b></div></section>\n";
   }
   return html.str();
 }
 
+std::string crops_over_time(const std::string& folder, const ReportPictures& pictures) {
+  std::string html;
+  for (const std::string& name : pictures.shown) {
+    const Preview preview = read_preview(folder + "/val", name);
+    if (!preview.truth.defined()) continue;
+    auto note = [&](const Tensor& x) { return decimals(psnr(x, preview.truth, 0, false), 2) + " dB"; };
+    std::vector<Labelled> row = {{"LR", "", preview.lr}};
+    if (pictures.baseline == "input")
+      row[0].note = note(preview.lr);
+    else
+      row.push_back({pictures.baseline, note(preview.enlarged), preview.enlarged});
+    for (const auto& [iteration, picture] : preview.outputs)
+      row.push_back({"iteration " + std::to_string(iteration), note(picture), picture});
+    row.push_back({"HR", "", preview.truth});
+    if (!preview.outputs.empty())
+      row.push_back({"difference", "output − HR, 0 to 48 of 255",
+                     difference_map(preview.outputs.back().second, preview.truth)});
+    html += "<h3>" + escaped(name) + "</h3>" + strip(row);
+  }
+  if (html.empty()) return "";
+  return "<h2>Fixed crops over time</h2><p class=\"note\">Where " + pictures.baseline +
+         " is furthest from the original. PSNR on RGB, of the crop alone.</p>\n" + html;
+}
+
+std::string balance_charts(const History& h) {
+  if (h.balance.empty()) return "";
+  std::vector<Curve> key;
+  for (Operator op : kAllOperators) key.push_back({to_string(op), to_string(op), {}});
+  double low = 1, high = 1;
+  for (const auto& [layer, operators] : h.balance)
+    for (const auto& [name, points] : operators)
+      for (const Point& p : points) low = std::min(low, p.y), high = std::max(high, p.y);
+  const double pad = std::max(0.02, 0.05 * (high - low));
+  std::string html =
+      "<h2>Balance factors over time</h2><p class=\"note\">α of each operator in each DGConv, of the "
+      "averaged weights; all begin at 1." +
+      legend(key) + "</p>\n<div class=\"charts small\">";
+  for (const auto& [layer, operators] : h.balance) {
+    std::vector<Curve> curves;
+    for (Operator op : kAllOperators)
+      if (operators.count(to_string(op)))
+        curves.push_back({to_string(op), to_string(op), operators.at(to_string(op))});
+    html += chart(layer, curves, {.low = low - pad, .high = high + pad, .legend = false});
+  }
+  return html + "</div>\n";
+}
+
+std::string kernels(const std::vector<OperatorKernels>& layers) {
+  if (layers.empty()) return "";
+  return "<h2>Kernels of the operators</h2><p class=\"note\">α W of the averaged weights, now. Rows of a "
+         "picture are "
+         "outputs, columns inputs, the first eight of each; red above zero, blue below, one scale a "
+         "DGConv.</p>\n"
+         "<details><summary>" +
+         std::to_string(layers.size()) + " DGConvs</summary>" + kernel_table(layers) + "</details>\n";
+}
+
+std::string table(const History& h, const std::string& baseline) {
+  if (h.validated_at < 0) return "";
+  std::vector<ScoreRow> rows;
+  for (const ScoredPicture& p : h.pictures) rows.push_back({p.name, {p.baseline, p.output}});
+  return "<h2>Pictures at iteration " + std::to_string(h.validated_at) +
+         "</h2><p class=\"note\">8-bit values, border of " + std::to_string(h.border) +
+         " pixels left out; those the network gains least on come first.</p>\n" +
+         score_table({baseline, "output"}, {"psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb"}, rows);
+}
+
+std::string surroundings(const TrainConfig& config) {
+  std::string html = "<h2>Environment</h2><dl class=\"facts\">";
+  for (const auto& [name, value] : environment())
+    html += "<dt>" + escaped(name) + "</dt><dd>" + escaped(value) + "</dd>";
+  return html + "</dl>\n<h2>Configuration</h2><pre>" + escaped(to_yaml(config)) + "</pre>\n";
+}
+
 }  // namespace
 
-void write_report(const TrainConfig& config, const std::string& folder, const std::vector<std::string>& shown,
-                  const std::string& baseline) {
+void write_report(const TrainConfig& config, const std::string& folder, const ReportPictures& pictures,
+                  const std::vector<OperatorKernels>& layers) {
   const History h = read_history(folder + "/metrics.jsonl");
-  std::ostringstream html;
-  html << "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-          "content=\"width=device-width\"><title>"
-       << escaped(config.name) << "</title>" << kReportStyle << "</head><body><main><h1>"
-       << escaped(config.name) << "</h1><p>";
-  if (h.last_line.is_object())
-    html << "Iteration " << h.last_line["iteration"] << " of " << config.iterations << ", "
-         << number(h.last_line["seconds"].get<double>() / 3600, 3) << " hours, "
-         << number(h.last_line["it_per_s"].get<double>(), 3) << " iterations a second, "
-         << h.last_line["skipped"] << " steps skipped.";
-  for (const std::string& event : h.events) html << "<br>&#9888; " << escaped(event);
-  html << "</p>\n<div class=\"charts\">"
-       << chart("PSNR on Y, dB", {{baseline, "base", h.base_y}, {"output", "main", h.psnr_y}})
-       << chart("PSNR on RGB, dB", {{baseline, "base", h.base_rgb}, {"output", "main", h.psnr_rgb}})
-       << chart("Loss", {{"as it came", "faint", h.loss}, {"smoothed", "main", smoothed(h.loss)}}, true)
-       << term_charts(h.terms) << chart("Learning rate", {{"", "main", h.lr}})
-       << chart("Gradient norm", {{"", "main", h.norm}}, true)
-       << chart("Share of time waiting for data, %", {{"", "main", h.waiting}}) << "</div>\n"
-       << pictures(folder, shown, baseline) << table(h.last_validation, baseline)
-       << "<h2>Configuration</h2><pre>" << escaped(to_yaml(config)) << "</pre></main>" << kReportScript
-       << "</body></html>\n";
-  write_file(folder + "/report.html", html.str());
+  write_file(
+      folder + "/report.html",
+      page(config.name, head(config, h) + curves(h, pictures.baseline) + crops_over_time(folder, pictures) +
+                            sliders(folder, pictures) + table(h, pictures.baseline) + balance_charts(h) +
+                            kernels(layers) + surroundings(config)));
 }
 
 }  // namespace dgp

@@ -50,6 +50,32 @@ void remove_temporaries(const std::string& folder) {
   }
 }
 
+// The numbers in a line of metrics.jsonl, under TensorBoard's tags.
+Scalars scalars_of(const nlohmann::ordered_json& line) {
+  Scalars all;
+  auto take = [&](const nlohmann::ordered_json& object, const char* key, const std::string& tag) {
+    if (object.contains(key) && object[key].is_number()) all.emplace_back(tag, object[key].get<double>());
+  };
+  if (line.contains("validation")) {
+    for (auto [who, tag] : {std::pair{"mean", "validation/"}, std::pair{"baseline", "baseline/"}})
+      for (const char* key : {"psnr_y", "psnr_rgb", "ssim_y", "ssim_rgb"})
+        take(line["validation"][who], key, std::string(tag) + key);
+    return all;
+  }
+  for (const char* key : {"loss", "lr", "grad_norm", "skipped"}) take(line, key, std::string("train/") + key);
+  take(line, "it_per_s", "speed/iterations_per_second");
+  take(line, "waiting", "speed/share_waiting_for_data");
+  for (auto [group, tag] : {std::pair{"losses", "loss_terms"}, std::pair{"balance", "balance"}})
+    if (line.contains(group))
+      for (const auto& [name, value] : line[group].items()) {
+        const std::string at = std::string(tag) + "/" + name;
+        if (value.is_number()) all.emplace_back(at, value);
+        if (value.is_object())
+          for (const auto& [part, number] : value.items()) all.emplace_back(at + "/" + part, number);
+      }
+  return all;
+}
+
 }  // namespace
 
 RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.folder()) {
@@ -78,6 +104,7 @@ RunFolder::RunFolder(const TrainConfig& config, bool resume) : folder_(config.fo
     const int fresh = resume ? 0 : O_TRUNC;
     log_ = open_or_fail(path("log.txt"), O_WRONLY | O_CREAT | O_APPEND | fresh);
     metrics_ = open_or_fail(path("metrics.jsonl"), O_WRONLY | O_CREAT | O_APPEND | fresh);
+    if (!resume) remove_event_files(folder_);
   } catch (...) {
     ::close(lock_);
     if (log_ >= 0) ::close(log_);
@@ -99,7 +126,21 @@ void RunFolder::log(const std::string& line) {
   append(log_, path("log.txt"), stamp + line + "\n");
 }
 
-void RunFolder::metrics(const std::string& json) { append(metrics_, path("metrics.jsonl"), json + "\n"); }
+EventFile& RunFolder::events() {
+  if (!events_) events_ = std::make_unique<EventFile>(folder_, next_);
+  return *events_;
+}
+
+void RunFolder::metrics(const std::string& json) {
+  append(metrics_, path("metrics.jsonl"), json + "\n");
+  const auto line = nlohmann::ordered_json::parse(json);
+  if (const Scalars scalars = scalars_of(line); !scalars.empty())
+    events().scalars(line["iteration"], scalars);
+}
+
+void RunFolder::image(int64_t iteration, const std::string& tag, const std::string& png) {
+  events().image(iteration, tag, png);
+}
 
 void RunFolder::rewind(int64_t iteration, bool validation_due) {
   const std::string name = path("metrics.jsonl");
@@ -117,6 +158,8 @@ void RunFolder::rewind(int64_t iteration, bool validation_due) {
   metrics_ = -1;
   write_file(name, kept);
   metrics_ = open_or_fail(name, O_WRONLY | O_APPEND);
+  events_.reset();
+  next_ = iteration + 1;
 }
 
 std::string differences(const std::string& before, const std::string& now) {

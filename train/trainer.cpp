@@ -7,7 +7,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "train/history.h"
 #include "train/learner.h"
 #include "train/report.h"
 #include "train/run_folder.h"
@@ -46,6 +48,9 @@ class Trainer {
   }
   void write_line(double lr, double norm, const TrainProgress& now);
   void validate();
+  std::vector<OperatorKernels> operators();  // of the averaged network; none where it has no DGConv
+  void note_balance();
+  void report();
   void save();
   // Does what writes files; when they cannot be written tells so and lets training go on, a few times.
   void keep_going(const char* what, const std::function<void()>& action);
@@ -130,14 +135,17 @@ TrainResult Trainer::run() {
       continue;
     }
     const bool last = at_.iteration == config_.iterations;
-    if (validator_.count() > 0 && (at_.iteration % config_.validate.every == 0 || last)) {
+    const bool due = at_.iteration % config_.validate.every == 0 || last;
+    if (due && validator_.count() > 0) {
       at_.validation_due = true;
       keep_going("validation", [&] { validate(); });
+    } else if (due) {
+      keep_going("metrics.jsonl", [&] { note_balance(); });
     }
     if (at_.iteration % config_.checkpoint.every == 0 || last) keep_going("checkpoint", [&] { save(); });
   }
   if (saved_at_ != at_.iteration) save();
-  if (validator_.count() == 0) write_report(config_, config_.folder(), {}, "");
+  if (validator_.count() == 0) report();
   const bool interrupted = stopped() && (at_.iteration < config_.iterations || at_.validation_due);
   if (interrupted)
     tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
@@ -287,7 +295,7 @@ nlohmann::ordered_json to_json(const Quality& q) {
 
 void Trainer::validate() {
   const auto before = Clock::now();
-  const auto found = validator_.run(learner_->average(), hooks_.stop);
+  const auto found = validator_.run(learner_->average(), at_.iteration, hooks_.stop);
   if (!found) return;
   const Quality &mean = found->mean, &base = found->baseline;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
@@ -318,8 +326,25 @@ void Trainer::validate() {
       mean.psnr_rgb, base.psnr_rgb, mean.ssim_y, base.ssim_y, static_cast<long long>(config_.validate.border),
       seconds_since(before), better ? "; the best so far" : "");
   tell(text);
-  write_report(config_, config_.folder(), validator_.shown(), validator_.baseline_name());
+  note_balance();
+  for (const std::string& name : validator_.shown())
+    folder_.image(at_.iteration, "validation/" + name,
+                  read_file(preview_path(folder_.path("val"), name, std::to_string(at_.iteration))));
+  report();
   window_start_ += Clock::now() - before;  // a validation's time is no part of the rate of training
+}
+
+std::vector<OperatorKernels> Trainer::operators() {
+  DGPNet* net = learner_->average().dgpnet();
+  return net ? operator_kernels(*net) : std::vector<OperatorKernels>{};
+}
+
+void Trainer::note_balance() {
+  if (const auto layers = operators(); !layers.empty()) folder_.metrics(balance_line(at_.iteration, layers));
+}
+
+void Trainer::report() {
+  write_report(config_, config_.folder(), {validator_.shown(), validator_.baseline_name()}, operators());
 }
 
 void Trainer::save() {

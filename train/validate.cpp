@@ -11,18 +11,8 @@ namespace {
 
 constexpr int64_t kShownHeight = 300, kShownWidth = 400;  // of the crops written for people to look at
 
-Tensor centre(const Tensor& u8, int64_t height, int64_t width) {
-  const int64_t H = std::min(height, u8.dim(0)), W = std::min(width, u8.dim(1));
-  const int64_t top = (u8.dim(0) - H) / 2, left = (u8.dim(1) - W) / 2;
-  Tensor cut({H, W, 3}, DType::u8);
-  for (int64_t y = 0; y < H; ++y)
-    std::copy_n(u8.data<uint8_t>() + ((top + y) * u8.dim(1) + left) * 3, W * 3,
-                cut.data<uint8_t>() + y * W * 3);
-  return cut;
-}
-
 void write_crop(const std::string& path, const Tensor& u8) {
-  write_image(path, {to_float(centre(u8, kShownHeight, kShownWidth)), 8});
+  write_image(path, {to_float(cut(u8, centre_box(u8, kShownHeight, kShownWidth))), 8});
 }
 
 Quality measure(const Tensor& a, const Tensor& b, int64_t border) {
@@ -44,6 +34,7 @@ double Quality::by_name(const std::string& name) const {
 Validator::Validator(const TrainConfig& config, const std::string& folder)
     : scale_(config.model.scale),
       border_(config.validate.border),
+      every_(config.validate.every),
       images_(static_cast<size_t>(config.validate.images)),
       folder_(folder) {
   if (config.validate.data.empty()) return;
@@ -55,8 +46,8 @@ Validator::Validator(const TrainConfig& config, const std::string& folder)
       // Cut on both sides alike, so that the two stay aligned.
       const int64_t h = std::min(crop, lr.dim(0)), w = std::min(crop, lr.dim(1));
       const int64_t H = lr.dim(0) - (lr.dim(0) - h) / 2 * 2, W = lr.dim(1) - (lr.dim(1) - w) / 2 * 2;
-      lr = centre(lr, H, W);
-      hr = centre(hr, H * scale_, W * scale_);
+      lr = cut(lr, centre_box(lr, H, W));
+      hr = cut(hr, centre_box(hr, H * scale_, W * scale_));
     }
     names_.push_back(data.pictures()[i].name);
     enlarged_.push_back(scale_ == 1 ? lr : to_u8(imresize(to_float(lr), static_cast<double>(scale_))));
@@ -64,6 +55,7 @@ Validator::Validator(const TrainConfig& config, const std::string& folder)
     if (i < images_) {
       write_crop(folder_ + "/" + names_[i] + "_input.png", enlarged_.back());
       write_crop(folder_ + "/" + names_[i] + "_hr.png", hr);
+      previews_.push_back(write_preview(folder_, names_[i], lr, enlarged_.back(), hr, scale_));
     } else {
       enlarged_.back() = {};
     }
@@ -76,7 +68,8 @@ std::vector<std::string> Validator::shown() const {
   return {names_.begin(), names_.begin() + static_cast<std::ptrdiff_t>(std::min(images_, names_.size()))};
 }
 
-std::optional<Validation> Validator::run(const Network& net, const std::atomic<bool>* stop) const {
+std::optional<Validation> Validator::run(const Network& net, int64_t iteration,
+                                         const std::atomic<bool>* stop) const {
   NoGrad inference;
   Validation result;
   const double weight = 1.0 / static_cast<double>(lr_.size());
@@ -88,7 +81,9 @@ std::optional<Validation> Validator::run(const Network& net, const std::atomic<b
     result.rows.push_back({names_[i], measure(output, hr_[i], border_), baseline_[i]});
     add(result.mean, result.rows.back().output, weight);
     add(result.baseline, baseline_[i], weight);
-    if (i < images_) write_crop(folder_ + "/" + names_[i] + "_output.png", output);
+    if (i >= images_) continue;
+    write_crop(folder_ + "/" + names_[i] + "_output.png", output);
+    add_preview(folder_, names_[i], iteration, every_, cut(output, previews_[i]));
   }
   return result;
 }

@@ -9,6 +9,7 @@
 
 #include "train/data.h"
 #include "train/network.h"
+#include "train/preview.h"
 
 namespace dgp {
 
@@ -33,20 +34,21 @@ class Validator {
 
   size_t count() const { return lr_.size(); }
   // Nothing when `stop` was set on the way. Writes the pictures to look at into the folder:
-  // <name>_input.png (enlarged), <name>_output.png, <name>_hr.png.
-  std::optional<Validation> run(const Network& net, const std::atomic<bool>* stop) const;
+  // <name>_input.png (enlarged), <name>_output.png, <name>_hr.png, and those of train/preview.h.
+  std::optional<Validation> run(const Network& net, int64_t iteration, const std::atomic<bool>* stop) const;
 
   // Names of the pictures written, and what the first column of a table is called.
   std::vector<std::string> shown() const;
   std::string baseline_name() const { return scale_ == 1 ? "input" : "bicubic"; }
 
  private:
-  int64_t scale_, border_;
+  int64_t scale_, border_, every_;
   size_t images_;
   std::string folder_;
   std::vector<std::string> names_;
   std::vector<Tensor> lr_, hr_, enlarged_;  // u8
   std::vector<Quality> baseline_;
+  std::vector<Box> previews_;  // of the pictures shown
 };
 
 }  // namespace dgp
