@@ -68,9 +68,13 @@ std::array<double, kWindow> gaussian() {
   return g;
 }
 
-// Sum of SSIM over one row of windows. The windowed sums of a, b, a^2 + b^2 and ab are taken down the columns
+struct SsimSums {
+  double ssim = 0, structure = 0;  // of SSIM, and of its factor of contrast and structure
+};
+
+// Sums over one row of windows. The windowed sums of a, b, a^2 + b^2 and ab are taken down the columns
 // first, into `column` [4, W], then along the row.
-double ssim_row(const double* a, const double* b, int64_t W, std::vector<double>& column) {
+SsimSums ssim_row(const double* a, const double* b, int64_t W, std::vector<double>& column) {
   static const std::array<double, kWindow> g = gaussian();
   const double c1 = 0.01 * 255 * 0.01 * 255, c2 = 0.03 * 255 * 0.03 * 255;
   std::fill(column.begin(), column.end(), 0.0);
@@ -84,7 +88,7 @@ double ssim_row(const double* a, const double* b, int64_t W, std::vector<double>
       products[x] += g[i] * (pa[x] * pb[x]);
     }
   }
-  double sum = 0;
+  SsimSums sum;
   for (int64_t x = 0; x + kWindow <= W; ++x) {
     double ma = 0, mb = 0, square = 0, product = 0;
     for (size_t i = 0; i < kWindow; ++i) {
@@ -95,9 +99,48 @@ double ssim_row(const double* a, const double* b, int64_t W, std::vector<double>
       product += g[i] * products[at];
     }
     double means = ma * ma + mb * mb, variances = square - means, covariance = product - ma * mb;
-    sum += (2 * ma * mb + c1) * (2 * covariance + c2) / ((means + c1) * (variances + c2));
+    const double structure = (2 * covariance + c2) / (variances + c2);
+    sum.structure += structure;
+    sum.ssim += (2 * ma * mb + c1) / (means + c1) * structure;
   }
   return sum;
+}
+
+// The means over all windows of a plane [H,W].
+SsimSums plane_ssim(const Tensor& a, const Tensor& b) {
+  const int64_t W = a.dim(1), rows = a.dim(0) - kWindow + 1;
+  std::vector<SsimSums> of_row(static_cast<size_t>(rows));
+  parallel_for(rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    std::vector<double> column(static_cast<size_t>(4 * W));
+    for (int64_t i = begin; i < end; ++i)
+      of_row[static_cast<size_t>(i)] =
+          ssim_row(a.data<double>() + i * W, b.data<double>() + i * W, W, column);
+  });
+  SsimSums sum;
+  for (const SsimSums& row : of_row) sum.ssim += row.ssim, sum.structure += row.structure;
+  const auto windows = static_cast<double>(rows * (W - kWindow + 1));
+  return {sum.ssim / windows, sum.structure / windows};
+}
+
+// [H,W] -> [ceil(H/2), ceil(W/2)], the means of 2x2 pixels; an odd last row or column counts twice.
+Tensor halved(const Tensor& x) {
+  const int64_t H = x.dim(0), W = x.dim(1), w = (W + 1) / 2;
+  Tensor y({(H + 1) / 2, w}, DType::f64);
+  const double* from = x.data<double>();
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const int64_t top = i / w * 2, left = i % w * 2;
+    const int64_t bottom = std::min(top + 1, H - 1), right = std::min(left + 1, W - 1);
+    y.data<double>()[i] =
+        (from[top * W + left] + from[top * W + right] + from[bottom * W + left] + from[bottom * W + right]) /
+        4;
+  }
+  return y;
+}
+
+Tensor plane(const Planes& planes, int64_t c) {
+  Tensor p({planes.height(), planes.width()}, DType::f64);
+  planes.rows(c, 0, planes.height(), p.data<double>());
+  return p;
 }
 
 }  // namespace
@@ -144,10 +187,32 @@ double ssim(const Tensor& a, const Tensor& b, int64_t border, bool luma) {
     pa.rows(chunk / chunks, first, count + kWindow - 1, x.data());
     pb.rows(chunk / chunks, first, count + kWindow - 1, y.data());
     double part = 0;
-    for (int64_t r = 0; r < count; ++r) part += ssim_row(x.data() + r * W, y.data() + r * W, W, column);
+    for (int64_t r = 0; r < count; ++r) part += ssim_row(x.data() + r * W, y.data() + r * W, W, column).ssim;
     return part;
   });
   return sum / static_cast<double>(C * windows * (W - kWindow + 1));
+}
+
+double ms_ssim(const Tensor& a, const Tensor& b, int64_t border, bool luma) {
+  static constexpr std::array kPowers = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+  check_pair("ms_ssim", a, b, border);
+  const Planes pa(a, border, luma), pb(b, border, luma);
+  const int64_t least = (kWindow - 1) * 16 + 1;
+  check(pa.height() >= least && pa.width() >= least, "ms_ssim: expects at least ", least, "x", least,
+        " pixels inside the border, got ", pa.width(), "x", pa.height());
+  double sum = 0;
+  for (int64_t c = 0; c < pa.channels(); ++c) {
+    Tensor x = plane(pa, c), y = plane(pb, c);
+    double product = 1;
+    for (size_t scale = 0; scale < kPowers.size(); ++scale) {
+      const bool last = scale + 1 == kPowers.size();
+      const SsimSums means = plane_ssim(x, y);
+      product *= std::pow(std::max(0.0, last ? means.ssim : means.structure), kPowers[scale]);
+      if (!last) x = halved(x), y = halved(y);
+    }
+    sum += product;
+  }
+  return sum / static_cast<double>(pa.channels());
 }
 
 }  // namespace dgp

@@ -14,6 +14,13 @@ double psnr(const Tensor& a, const Tensor& b, int64_t border, bool luma);  // dB
 // over pixels, then over channels.
 double ssim(const Tensor& a, const Tensor& b, int64_t border, bool luma);
 
+// Multi-scale SSIM (Wang, Simoncelli and Bovik 2003): five scales, halved by the mean of 2x2 pixels, an odd
+// last row or column paired with itself; the contrast and structure part of each scale and the luminance of
+// the last, to the powers 0.0448, 0.2856, 0.3001, 0.2363, 0.1333, a negative mean counting as 0; per channel,
+// then the mean over channels. At least 161x161 pixels inside the border, so that the last scale holds a
+// window.
+double ms_ssim(const Tensor& a, const Tensor& b, int64_t border, bool luma);
+
 // u8 [H,W,3] -> f64 [H,W,1], not rounded.
 Tensor luma_of(const Tensor& rgb);
 

@@ -148,6 +148,7 @@ struct Layout {
   DType dtype;
   Shape shape;
   int64_t begin;  // of the elements
+  bool columns;   // column-major, NumPy's Fortran order
 };
 
 // bytes: the start of a file of `size` bytes, its header and perhaps more.
@@ -169,17 +170,28 @@ Layout parse_layout(std::string_view bytes, int64_t size, const std::string& nam
   HeaderParser header(bytes.substr(begin, length), name);
   header.parse();
   DType dtype = header.dtype();
-  if (header.fortran())
-    fail(ErrorCode::bad_file, name,
-         ": Fortran (column-major) order is not supported; save it with "
-         "numpy.ascontiguousarray");
   int64_t total = element_size(dtype);
   for (int64_t n : header.shape())
     require(!__builtin_mul_overflow(total, n, &total), "shape ", to_string(header.shape()), " overflows");
   auto data = static_cast<int64_t>(begin + length);
   require(total == size - data, "shape ", to_string(header.shape()), " of ", to_string(dtype), " takes ",
           total, " bytes, the file has ", size - data);
-  return {dtype, header.shape(), data};
+  return {dtype, header.shape(), data, header.fortran()};
+}
+
+// From column-major order, where the first index runs fastest.
+void copy_columns(const char* data, const Tensor& into) {
+  const auto size = static_cast<size_t>(element_size(into.dtype()));
+  for (int64_t i = 0; i < into.numel(); ++i) {
+    int64_t rest = i, from = 0;  // i's indices, last to first, counted with the steps of column-major order
+    int64_t step = into.numel();
+    for (int axis = into.rank() - 1; axis >= 0; --axis) {
+      step /= into.dim(axis);
+      from += rest % into.dim(axis) * step;
+      rest /= into.dim(axis);
+    }
+    std::memcpy(into.bytes() + static_cast<size_t>(i) * size, data + static_cast<size_t>(from) * size, size);
+  }
 }
 
 std::string npy_header(DType dtype, const Shape& shape) {
@@ -205,7 +217,10 @@ Tensor parse_npy(std::string_view bytes, const std::string& name) {
   Layout layout = parse_layout(bytes, static_cast<int64_t>(bytes.size()), name);
   Tensor tensor(layout.shape, layout.dtype);
   std::string_view data = bytes.substr(static_cast<size_t>(layout.begin));
-  if (!data.empty()) std::memcpy(tensor.bytes(), data.data(), data.size());
+  if (layout.columns)
+    copy_columns(data.data(), tensor);
+  else if (!data.empty())
+    std::memcpy(tensor.bytes(), data.data(), data.size());
   return tensor;
 }
 
@@ -227,6 +242,9 @@ NpyReader::NpyReader(const std::string& path) : file_(path, kMaxFile) {
   std::string start(static_cast<size_t>(std::min(file_.size(), static_cast<int64_t>(kMaxHeader) + 12)), '\0');
   file_.read(0, start.data(), start.size());
   Layout layout = parse_layout(start, file_.size(), path);
+  if (layout.columns)
+    fail(ErrorCode::bad_file, path,
+         ": Fortran (column-major) order is not supported; save it with numpy.ascontiguousarray");
   dtype_ = layout.dtype, shape_ = layout.shape, begin_ = layout.begin;
 }
 

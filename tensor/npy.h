@@ -1,6 +1,7 @@
 // NumPy's .npy files (format versions 1 to 3,
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html): f32, f64, u8 and i64 arrays,
-// row-major, little-endian. Anything else is refused with the reason.
+// row-major, little-endian. Anything else is refused with the reason; column-major (Fortran) order is put
+// into row-major order where the bytes are in memory.
 #pragma once
 
 #include <string>
