@@ -1,4 +1,5 @@
-// dgp eval: PSNR and SSIM of a model on pictures whose sharp version is known, beside what bicubic gives.
+// dgp eval: PSNR, SSIM and other measures of a model on pictures whose sharp version is known, beside what
+// bicubic gives.
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -6,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/cli.h"
+#include "cli/eval_report.h"
 #include "cli/pairs.h"
+#include "cli/scorer.h"
+#include "image/crop.h"
 #include "image/image.h"
-#include "image/metrics.h"
 #include "image/resize.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
@@ -23,12 +26,10 @@ struct EvalOptions {
   PictureSource hr, lr;
   int64_t border = -1;
   bool json = false, quiet = false;
-  std::string save, max_memory = "none", precision = "full";
+  std::string save, report, max_memory = "none", precision = "full";
+  int64_t report_images = 12;
+  MetricOptions metrics;
   DeviceOptions device;
-};
-
-struct Scores {
-  double psnr_rgb = 0, ssim_rgb = 0, psnr_y = 0, ssim_y = 0;
 };
 
 // One way to make HR from LR ("model", "bicubic", "input") and how well it did on each picture.
@@ -36,23 +37,6 @@ struct Method {
   std::string name;
   std::vector<Scores> scores;
 };
-
-Scores score(const Tensor& made, const Tensor& hr, int64_t border) {
-  return {psnr(made, hr, border, false), ssim(made, hr, border, false), psnr(made, hr, border, true),
-          ssim(made, hr, border, true)};
-}
-
-Scores mean(const std::vector<Scores>& all) {
-  Scores sum;
-  auto n = static_cast<double>(all.size());
-  for (const Scores& s : all) {
-    sum.psnr_rgb += s.psnr_rgb / n;
-    sum.ssim_rgb += s.ssim_rgb / n;
-    sum.psnr_y += s.psnr_y / n;
-    sum.ssim_y += s.ssim_y / n;
-  }
-  return sum;
-}
 
 Tensor resized(const Tensor& u8, double scale) { return to_u8(imresize(to_float(u8), scale)); }
 
@@ -84,69 +68,76 @@ Tensor run_model(const Upscaler& upscaler, const Tensor& lr) {
 }
 
 std::vector<Method> evaluate(const Upscaler& upscaler, const std::vector<Pair>& pairs, int64_t border,
-                             const EvalOptions& options) {
+                             const EvalOptions& options, const Scorer& score, EvalReport* report) {
   int64_t scale = upscaler.scale();
   std::vector<Method> methods{{"model", {}}, {"bicubic", {}}};
-  if (scale == 1) methods.push_back({"input", {}});
+  if (scale == 1) methods[1].name = "input";
   bool show = !options.quiet && is_terminal(2);
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (show) std::cerr << "\r\033[K" << i + 1 << "/" << pairs.size() << " " << pairs[i].name << std::flush;
     auto [lr, hr] = read_pair(pairs[i], scale);
-    Tensor made = run_model(upscaler, lr);
+    const Tensor made = run_model(upscaler, lr);
+    const Tensor enlarged = scale == 1 ? lr : resized(lr, static_cast<double>(scale));
     if (!options.save.empty()) {
       std::filesystem::create_directories(options.save);
       write_image((std::filesystem::path(options.save) / (pairs[i].name + ".png")).string(),
                   {to_float(made), 8});
     }
     methods[0].scores.push_back(score(made, hr, border));
-    methods[1].scores.push_back(score(resized(lr, static_cast<double>(scale)), hr, border));
-    if (scale == 1) methods[2].scores.push_back(score(lr, hr, border));
+    methods[1].scores.push_back(score(enlarged, hr, border));
+    if (report)
+      report->add(pairs[i].name, {methods[1].scores.back(), methods[0].scores.back()}, lr, enlarged, made,
+                  hr);
   }
   if (show) std::cerr << "\r\033[K";
   return methods;
 }
 
-void print_row(const std::string& name, const std::string& method, const Scores& s) {
-  std::printf("%-24s %-8s %9.3f %8.4f %9.3f %8.4f\n", name.c_str(), method.c_str(), s.psnr_rgb, s.ssim_rgb,
-              s.psnr_y, s.ssim_y);
+std::string protocol(const DGPNetConfig& config, size_t pictures, int64_t border, bool made_lr) {
+  std::string b = std::to_string(border);
+  return "x" + std::to_string(config.scale) + ", " + std::to_string(config.channels) + " channels, " +
+         std::to_string(config.blocks) + " blocks; " + std::to_string(pictures) + " pictures, LR " +
+         (made_lr ? "made by MATLAB's bicubic" : "as given") + "; 8-bit values, border of " + b +
+         " pixels left out (b" + b + "); PSNR in dB";
 }
 
-void print_table(const std::string& model, const DGPNetConfig& config, const std::vector<Pair>& pairs,
-                 const std::vector<Method>& methods, int64_t border, bool made_lr) {
-  std::printf("%s: x%lld, %lld channels, %lld blocks; %zu pictures, LR %s\n", model.c_str(),
-              static_cast<long long>(config.scale), static_cast<long long>(config.channels),
-              static_cast<long long>(config.blocks), pairs.size(),
-              made_lr ? "made by MATLAB's bicubic" : "as given");
-  std::printf("8-bit values, border of %lld pixels left out (b%lld); PSNR in dB\n\n",
-              static_cast<long long>(border), static_cast<long long>(border));
-  std::string b = " b" + std::to_string(border);
-  std::printf("%-24s %-8s %9s %8s %9s %8s\n", "", "", "PSNR RGB", "SSIM RGB", "PSNR Y", "SSIM Y");
-  std::printf("%-24s %-8s %9s %8s %9s %8s\n", "picture", "method", b.c_str(), b.c_str(), b.c_str(),
-              b.c_str());
+void print_row(const std::string& name, const std::string& method, const Scores& scores,
+               const std::vector<std::string>& measures) {
+  std::printf("%-24s %-8s", name.c_str(), method.c_str());
+  for (const std::string& m : measures) std::printf(" %11.*f", m.starts_with("psnr") ? 3 : 4, scores.at(m));
+  std::printf("\n");
+}
+
+void print_table(const std::string& title, const std::vector<Pair>& pairs, const std::vector<Method>& methods,
+                 const std::vector<std::string>& measures, int64_t border) {
+  std::printf("%s\n\n%-24s %-8s", title.c_str(), "", "");
+  for (const std::string& m : measures) std::printf(" %11s", measure_name(m).c_str());
+  std::printf("\n%-24s %-8s", "picture", "method");
+  for (size_t i = 0; i < measures.size(); ++i) std::printf(" %11s", ("b" + std::to_string(border)).c_str());
+  std::printf("\n");
   for (size_t i = 0; i < pairs.size(); ++i)
-    for (const Method& method : methods) print_row(pairs[i].name, method.name, method.scores[i]);
-  for (const Method& method : methods) print_row("mean", method.name, mean(method.scores));
+    for (const Method& method : methods) print_row(pairs[i].name, method.name, method.scores[i], measures);
+  for (const Method& method : methods) print_row("mean", method.name, mean(method.scores), measures);
 }
 
 // Equal pictures have infinite PSNR, which JSON cannot say: null.
-ordered_json to_json(const Scores& s, int64_t border) {
-  auto number = [](double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(nullptr); };
-  return {{"border", border},
-          {"psnr_rgb", number(s.psnr_rgb)},
-          {"ssim_rgb", number(s.ssim_rgb)},
-          {"psnr_y", number(s.psnr_y)},
-          {"ssim_y", number(s.ssim_y)}};
+ordered_json to_json(const Scores& scores, int64_t border, const std::vector<std::string>& measures) {
+  ordered_json all{{"border", border}};
+  for (const std::string& m : measures)
+    all[m] = std::isfinite(scores.at(m)) ? ordered_json(scores.at(m)) : ordered_json(nullptr);
+  return all;
 }
 
 void print_json(const std::string& model, const DGPNetConfig& config, const std::vector<Pair>& pairs,
-                const std::vector<Method>& methods, int64_t border, bool made_lr) {
+                const std::vector<Method>& methods, const std::vector<std::string>& measures, int64_t border,
+                bool made_lr) {
   ordered_json images = ordered_json::array(), means;
   for (size_t i = 0; i < pairs.size(); ++i) {
     ordered_json image{{"name", pairs[i].name}};
-    for (const Method& method : methods) image[method.name] = to_json(method.scores[i], border);
+    for (const Method& method : methods) image[method.name] = to_json(method.scores[i], border, measures);
     images.push_back(image);
   }
-  for (const Method& method : methods) means[method.name] = to_json(mean(method.scores), border);
+  for (const Method& method : methods) means[method.name] = to_json(mean(method.scores), border, measures);
   ordered_json all{{"model", model},   {"scale", config.scale},
                    {"border", border}, {"lr", made_lr ? "matlab bicubic" : "given"},
                    {"mean", means},    {"images", images}};
@@ -166,9 +157,20 @@ void run_eval(const EvalOptions& options) {
                           .progress = [](double) { return !stop_flag(); },
                           .precision = parse_precision(options.precision)});
   int64_t border = options.border >= 0 ? options.border : net.config.scale > 1 ? net.config.scale : 0;
+  const Scorer scorer(options.metrics);
+  const bool made_lr = lr.folder.empty();
+  const std::string text = protocol(net.config, pairs.size(), border, made_lr);
+  EvalReport report({net.config.scale == 1 ? "input" : "bicubic", "model"}, scorer.measures(),
+                    static_cast<size_t>(options.report_images));
   try {
-    std::vector<Method> methods = evaluate(upscaler, pairs, border, options);
-    (options.json ? print_json : print_table)(file, net.config, pairs, methods, border, lr.folder.empty());
+    const auto methods =
+        evaluate(upscaler, pairs, border, options, scorer, options.report.empty() ? nullptr : &report);
+    if (options.json)
+      print_json(file, net.config, pairs, methods, scorer.measures(), border, made_lr);
+    else
+      print_table(file + ": " + text, pairs, methods, scorer.measures(), border);
+    if (!options.report.empty())
+      report.write(options.report, std::filesystem::path(file).filename().string(), text);
   } catch (const Cancelled&) {
     throw Exit{stop_exit_code()};
   }
@@ -179,7 +181,7 @@ void run_eval(const EvalOptions& options) {
 void add_eval(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command =
-      add_command(app, "eval", "Measure PSNR and SSIM (RGB and Y) on pictures with a known answer",
+      add_command(app, "eval", "Measure PSNR, SSIM (RGB and Y) and more on pictures with a known answer",
                   "dgp eval -m classic-x4 --hr Set5/HR\n  dgp eval -m real-x1 --hr pairs --lr-pattern "
                   "'*_LR.png' --hr-pattern '*_HR.png' --border 0");
   command->add_option("-m,--model", options->model, kModelHelp);
@@ -194,6 +196,18 @@ void add_eval(CLI::App& app) {
   command->add_option("--border", options->border,
                       "pixels left out on each side; -1: the scale, 0 for scale 1");
   command->add_option("--save", options->save, "folder to write the results to, as PNG");
+  command
+      ->add_option("--metrics", options->metrics.names,
+                   "psnr, ssim, ms-ssim, niqe, lpips, with commas between them")
+      ->delimiter(',');
+  command->add_option("--niqe-model", options->metrics.niqe_model,
+                      "for niqe: BasicSR's niqe_pris_params.npz");
+  command->add_option("--lpips-weights", options->metrics.lpips_weights,
+                      "for lpips: state_dict of lpips.LPIPS as safetensors");
+  command->add_option("--report", options->report,
+                      "FILE.html: table and crops of the worst pictures, one page that opens anywhere");
+  command->add_option("--report-images", options->report_images, "pictures the report shows")
+      ->check(CLI::Range(0, 1000));
   command->add_flag("--json", options->json, "print JSON instead of a table");
   command->add_flag("-q,--quiet", options->quiet, "no progress line");
   add_memory_option(*command, options->max_memory);

@@ -9,13 +9,13 @@
 namespace dgp {
 namespace {
 
-// How much better the last method is than the first, or how good where it is alone; equal pictures come last.
-double gain(const ScoreRow& row, const std::string& measure) {
+// How much better the last method is than the first, then how good it is; what is no number comes first.
+std::pair<double, double> gain(const ScoreRow& row, const std::string& measure) {
   const double last = row.methods.back().at(measure), first = row.methods.front().at(measure);
   const double sign = less_is_better(measure) ? -1 : 1;
-  if (row.methods.size() == 1) return sign * last;
-  if (std::isinf(last)) return std::isinf(first) ? 0 : last;
-  return sign * (last - first);
+  if (std::isnan(last) || std::isnan(first)) return {-HUGE_VAL, -HUGE_VAL};
+  const bool equal = std::isinf(last) && std::isinf(first);
+  return {row.methods.size() == 1 || equal ? 0 : sign * (last - first), sign * last};
 }
 
 std::string cells(const ScoreRow& row, const std::vector<std::string>& measures) {
@@ -53,9 +53,8 @@ int measure_decimals(const std::string& key) { return key.starts_with("psnr") ? 
 
 bool less_is_better(const std::string& key) { return key == "niqe" || key == "lpips"; }
 
-void sort_worst_first(std::vector<ScoreRow>& rows, const std::string& measure) {
-  std::stable_sort(rows.begin(), rows.end(),
-                   [&](const ScoreRow& a, const ScoreRow& b) { return gain(a, measure) < gain(b, measure); });
+bool worse(const ScoreRow& a, const ScoreRow& b, const std::string& measure) {
+  return gain(a, measure) < gain(b, measure);
 }
 
 std::string score_table(const std::vector<std::string>& methods, const std::vector<std::string>& measures,
@@ -78,7 +77,8 @@ std::string score_table(const std::vector<std::string>& methods, const std::vect
   if (!rows.empty()) {
     put(rows[0], "mean");
     rows.erase(rows.begin());
-    sort_worst_first(rows, measures.at(0));
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](const ScoreRow& a, const ScoreRow& b) { return worse(a, b, measures.at(0)); });
   }
   for (const ScoreRow& row : rows) put(row, "");
   html << "</tbody></table></div>\n";

@@ -23,8 +23,8 @@ bool less_is_better(const std::string& key);  // NIQE, LPIPS
 std::string score_table(const std::vector<std::string>& methods, const std::vector<std::string>& measures,
                         std::vector<ScoreRow> rows);
 
-// Rows (without the mean) from the worst to the best by the last method's gain over the first in a measure;
-// by its value where there is one method.
-void sort_worst_first(std::vector<ScoreRow>& rows, const std::string& measure);
+// Whether the last method gains less over the first on a than on b, in a measure; where there is one method,
+// whether it does worse.
+bool worse(const ScoreRow& a, const ScoreRow& b, const std::string& measure);
 
 }  // namespace dgp
