@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -39,7 +40,7 @@ class Console {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::milliseconds(200) && p.iteration < p.iterations) return;
     last_ = now;
-    std::cout << "\r\033[K" << to_text(p, best_) << std::flush;
+    std::cout << "\r\033[K" << fitted(to_text(p, best_)) << std::flush;
     open_ = true;
   }
   void clear() {
@@ -48,6 +49,13 @@ class Console {
   }
 
  private:
+  // A line longer than the terminal is wide would leave its first part behind when it is written over.
+  static std::string fitted(const std::string& line) {
+    struct winsize size {};
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return known ? line.substr(0, static_cast<size_t>(size.ws_col) - 1) : line;
+  }
+
   bool quiet_, terminal_ = is_terminal(STDOUT_FILENO), open_ = false;
   std::string best_;
   std::chrono::steady_clock::time_point last_{};

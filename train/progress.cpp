@@ -5,22 +5,39 @@
 
 namespace dgp {
 
+namespace {
+
+std::string format(const char* pattern, auto... values) {
+  char text[128];
+  std::snprintf(text, sizeof text, pattern, values...);
+  return text;
+}
+
+// "2d 03h", "1h 05m", "4m 07s", "9s": two units at most.
+std::string time_left(double seconds) {
+  const auto s = static_cast<long long>(std::isfinite(seconds) ? seconds + 0.5 : 0);
+  if (s >= 86400) return format("%lldd %02lldh", s / 86400, s / 3600 % 24);
+  if (s >= 3600) return format("%lldh %02lldm", s / 3600, s / 60 % 60);
+  return s >= 60 ? format("%lldm %02llds", s / 60, s % 60) : format("%llds", s);
+}
+
+}  // namespace
+
 std::string to_text(const TrainProgress& p, const std::string& best_name) {
-  char text[256], best[64] = "";
-  std::string terms;
-  for (const auto& [name, value] : p.terms) {
-    std::snprintf(text, sizeof text, " %s %.5f", name.c_str(), value);
-    if (p.terms.size() > 1) terms += text;
+  const double share =
+      p.iterations > 0 ? 100.0 * static_cast<double>(p.iteration) / static_cast<double>(p.iterations) : 0;
+  std::string text = format("%lld/%lld %.0f%%  loss %.5f", static_cast<long long>(p.iteration),
+                            static_cast<long long>(p.iterations), std::floor(share), p.loss);
+  if (p.terms.size() > 1) {
+    std::string terms;
+    for (const auto& [name, value] : p.terms)
+      terms += (terms.empty() ? "" : " ") + name + format(" %.5f", value);
+    text += " (" + terms + ")";
   }
-  if (!terms.empty()) terms = " (" + terms.substr(1) + ")";
-  if (p.has_best) std::snprintf(best, sizeof best, "  best %s %.3f", best_name.c_str(), p.best);
-  const auto left = static_cast<long long>(std::isfinite(p.seconds_left) ? p.seconds_left : 0);
-  std::snprintf(text, sizeof text, "  lr %.2e  %.2f it/s  waiting %.0f%%%s  %lld:%02lld:%02lld left", p.lr,
-                p.rate, 100 * p.waiting, best, left / 3600, left / 60 % 60, left % 60);
-  char head[96];
-  std::snprintf(head, sizeof head, "%lld/%lld  loss %.5f", static_cast<long long>(p.iteration),
-                static_cast<long long>(p.iterations), p.loss);
-  return head + terms + text;
+  text += format("  lr %.2e  %.2f it/s  waiting %.0f%%", p.lr, p.rate, 100 * p.waiting);
+  if (p.memory > 0) text += format("  %.2f GiB", static_cast<double>(p.memory) / (1 << 30));
+  if (p.has_best) text += "  best " + best_name + format(" %.3f", p.best);
+  return text + "  " + time_left(p.seconds_left) + " left";
 }
 
 }  // namespace dgp

@@ -9,6 +9,7 @@
 
 #include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "train/environment.h"
 #include "train/history.h"
 #include "train/learner.h"
 #include "train/report.h"
@@ -23,6 +24,8 @@ namespace {
 constexpr int64_t kMostSkippedInRow = 10;
 constexpr uint64_t kPreviewStream = 0x100c;  // of random numbers
 constexpr int kMostFailedWrites = 10;
+
+constexpr double kRateSeconds = 2;  // the shortest time that a rate is measured over
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
@@ -255,9 +258,12 @@ void Trainer::account(const StepResult& result, double lr) {
   if (at_.iteration % config_.log.every == 0) {
     now.logged = true;
     keep_going("metrics.jsonl", [&] { write_line(lr, result.norm, now); });
-    shown_rate_ = now.rate, shown_waiting_ = now.waiting, last_loss_ = now.loss;
-    at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0, since_window_ = 0;
-    window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
+    last_loss_ = now.loss;
+    at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0;
+    if (shown_rate_ == 0 || seconds_since(window_start_) >= kRateSeconds) {
+      shown_rate_ = now.rate, shown_waiting_ = now.waiting, since_window_ = 0;
+      window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
+    }
   }
   if (hooks_.progress) hooks_.progress(now);
 }
@@ -283,7 +289,8 @@ TrainProgress Trainer::progress(double lr) const {
   const double seconds = std::max(1e-9, seconds_since(window_start_));
   p.rate = static_cast<double>(since_window_) / seconds;
   p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
-  if (seconds < 2 && shown_rate_ > 0) p.rate = shown_rate_, p.waiting = shown_waiting_;
+  if (seconds < kRateSeconds && shown_rate_ > 0) p.rate = shown_rate_, p.waiting = shown_waiting_;
+  p.memory = resident_bytes();
   p.best = at_.best, p.has_best = std::isfinite(at_.best);
   p.seconds_left = static_cast<double>(config_.iterations - at_.iteration) / p.rate;
   return p;

@@ -17,6 +17,7 @@ struct TrainProgress {
   std::vector<std::pair<std::string, double>> terms = {};  // the weighted terms it is the sum of
   double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
   double best = 0, seconds_left = 0;
+  int64_t memory = 0;                     // bytes this process holds
   bool has_best = false, logged = false;  // logged: this is a line of the log
 };
 std::string to_text(const TrainProgress& progress, const std::string& best_name);
