@@ -62,25 +62,61 @@ std::string numbered(int64_t i) {
 constexpr const char* kHead = R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>dgp degrade</title><style>
-:root{color-scheme:light dark}body{margin:16px;font:13px system-ui,sans-serif}
-main{display:flex;flex-wrap:wrap;gap:16px}figure{margin:0;width:300px}
+:root{color-scheme:light dark;--page:#f5f5f7;--card:#fff;--line:#ddd;--soft:#666}
+@media(prefers-color-scheme:dark){:root{--page:#111;--card:#1c1c1e;--line:#3a3a3c;--soft:#aaa}}
+body{margin:24px;font:13px/1.45 system-ui,sans-serif;background:var(--page)}
+h1{font-size:20px;margin:0 0 4px}p{margin:0 0 20px;color:var(--soft);max-width:75ch}
+main{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:16px;align-items:start}
+figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}
 img{width:100%;image-rendering:pixelated;display:block}
-ol{margin:6px 0 0;padding-left:22px}figcaption{margin-top:4px;font-weight:600}
+figcaption{padding:10px 12px 0;font-weight:600;overflow-wrap:anywhere}
+figcaption span{color:var(--soft);font-weight:400}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 12px;margin:6px 0 12px;padding:0 12px}
+dt{color:var(--soft)}dd{margin:0;font-variant-numeric:tabular-nums}
 </style></head><body>
 )";
 
-void write_sheet(const std::string& folder, const std::vector<Shown>& all, const DegradeOptions& o) {
+// `link`: a file beside the page that the picture leads to, or nothing.
+std::string figure(const std::string& png, const std::string& link, const std::string& title,
+                   const std::string& note, const Degradation& steps) {
+  const std::string image =
+      "<img alt=\"" + escaped(title) + "\" src=\"data:image/png;base64," + base64(png) + "\">";
+  std::string text =
+      "<figure>" + (link.empty() ? image : "<a href=\"" + escaped(link) + "\">" + image + "</a>");
+  text += "<figcaption>" + escaped(title) + " <span>" + escaped(note) + "</span></figcaption><dl>";
+  for (const DegradeStep& step : steps) {
+    const auto [name, values] = to_words(step);
+    text += "<dt>" + escaped(name) + "</dt><dd>" + escaped(values) + "</dd>";
+  }
+  return text + "</dl></figure>\n";
+}
+
+// sharp.png, the first picture as it is, and shrunk.png, without any other loss: what the degraded ones are
+// to be held against.
+std::string references(const Tensor& sharp, const std::string& source, const DegradeOptions& o) {
+  const int64_t H = sharp.dim(0), W = sharp.dim(1);
+  const auto shown = [&](const std::string& file, const Tensor& x, const std::string& note,
+                         const Degradation& steps) {
+    write_image(o.output + "/" + file, {x, 8});
+    return figure(read_file(o.output + "/" + file), file, file, note, steps);
+  };
+  const Degradation shrunk = draw_degradation(degrade_preset("bicubic"), o.scale, H, W, Rng(0));
+  return shown("sharp.png", sharp, source + ", " + std::to_string(W) + "×" + std::to_string(H), {}) +
+         shown("shrunk.png", apply_degradation(shrunk, sharp), "nothing else", shrunk);
+}
+
+void write_sheet(const std::string& folder, const Tensor& sharp, const std::vector<Shown>& all,
+                 const DegradeOptions& o) {
   AtomicFile page(folder + "/sheet.html");
   page.write(kHead);
-  page.write("<h1>" + escaped(o.preset) + ", scale " + std::to_string(o.scale) + ", seed " +
-             std::to_string(o.seed) + "</h1>\n<main>\n");
-  for (const Shown& s : all) {
-    page.write("<figure><img alt=\"\" src=\"data:image/png;base64," +
-               base64(read_file(folder + "/" + s.file)) + "\"><figcaption>" +
-               escaped(s.file + " from " + s.source) + "</figcaption><ol>");
-    for (const DegradeStep& step : s.degradation) page.write("<li>" + escaped(to_text(step)) + "</li>");
-    page.write("</ol></figure>\n");
-  }
+  page.write(
+      "<h1>" + escaped(o.preset) + " at scale " + std::to_string(o.scale) + "</h1>\n<p>" +
+      std::to_string(o.count) + (o.count == 1 ? " draw" : " draws") + " from seed " + std::to_string(o.seed) +
+      "; the steps are in the order in which they are applied. parameters.json has the same numbers in full "
+      "precision.</p>\n<main>\n");
+  page.write(references(sharp, all.at(0).source, o));
+  for (const Shown& s : all)
+    page.write(figure(read_file(folder + "/" + s.file), s.file, s.file, "from " + s.source, s.degradation));
   page.write("</main></body></html>\n");
   page.commit();
 }
@@ -116,7 +152,7 @@ void run_degrade(const DegradeOptions& o) {
   });
   if (stop_flag()) throw Exit{stop_exit_code()};
   write_file(o.output + "/parameters.json", parameters(shown, o));
-  write_sheet(o.output, shown, o);
+  write_sheet(o.output, pictures[0], shown, o);
   std::cout << o.count << " pictures, parameters.json and sheet.html are in " << o.output << "\n";
 }
 

@@ -132,12 +132,13 @@ ImageInfo bmp_info(const Bytes& file);
 Decoded decode_bmp(const Bytes& file, int64_t max_pixels);
 std::unique_ptr<RowDecoder> bmp_rows(const Bytes& file, int64_t max_pixels);
 
-std::string encode_jpeg(const Tensor& pixels /* u8 [H,W,1|3] */, int quality);
+// halved: colour at half the resolution (4:2:0), as cameras and the web have it.
+std::string encode_jpeg(const Tensor& pixels /* u8 [H,W,1|3] */, int quality, bool halved = false);
 
 // The same for rows as they come: what rows() and finish() return is, in a row, the file.
 class JpegEncoder {
  public:
-  JpegEncoder(int64_t width, int64_t height, int64_t channels, int quality);
+  JpegEncoder(int64_t width, int64_t height, int64_t channels, int quality, bool halved = false);
   ~JpegEncoder();
   std::string rows(const Tensor& pixels);  // u8 [R,W,C], the next ones
   std::string finish();

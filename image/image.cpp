@@ -74,13 +74,21 @@ Image read_image(const std::string& path, int64_t max_pixels) {
 }
 
 Tensor read_rgb8(const std::string& path, int64_t max_pixels) {
-  std::string bytes = read_file(path, kMaxFileBytes);
-  Tensor pixels = decode(Bytes(bytes, path), max_pixels).pixels;
+  return decode_rgb8(read_file(path, kMaxFileBytes), path, max_pixels);
+}
+
+Tensor decode_rgb8(std::string_view bytes, const std::string& name, int64_t max_pixels) {
+  Tensor pixels = decode(Bytes(bytes, name), max_pixels).pixels;
   return rgb_of(pixels.dtype() == DType::u8 ? pixels : to_u8(pixels));
 }
 
 ImageInfo image_info(const std::string& path) {
   Bytes file(path, kMaxFileBytes);
+  return format_of(file).info(file);
+}
+
+ImageInfo image_info(std::string_view bytes, const std::string& name) {
+  Bytes file(bytes, name);
   return format_of(file).info(file);
 }
 

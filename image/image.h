@@ -41,6 +41,10 @@ Image decode_image(std::string_view bytes, const std::string& name, int64_t max_
 
 // Size and kind as read_image would give them, from the header alone.
 ImageInfo image_info(const std::string& path);
+ImageInfo image_info(std::string_view bytes, const std::string& name);
+
+// u8 [H,W,3] from memory, as read_rgb8 gives it from a file.
+Tensor decode_rgb8(std::string_view bytes, const std::string& name, int64_t max_pixels = kMaxPixels);
 
 // By the name's ending: .png (8 or 16 bit by image.depth), .jpg, .jpeg (quality 95, 4:4:4, no alpha), .bmp.
 // Values are clamped and rounded half to even; NaN is Error(numeric). The file appears whole or not at all.

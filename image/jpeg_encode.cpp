@@ -1,5 +1,5 @@
-// Writing JPEG: baseline, grey or YCbCr with whole colour (4:4:4), the quantisation and Huffman tables of
-// ITU-T T.81's annex K, quality as libjpeg scales it.
+// Writing JPEG: baseline, grey or YCbCr with whole colour (4:4:4) or halved (4:2:0), the quantisation and
+// Huffman tables of ITU-T T.81's annex K, quality as libjpeg scales it.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -167,12 +167,13 @@ std::array<int, 64> steps_of(size_t kind, int quality) {
   return steps;
 }
 
-std::string header(int64_t width, int64_t height, int64_t channels, const std::vector<Plane>& planes) {
+std::string header(int64_t width, int64_t height, bool halved, const std::vector<Plane>& planes) {
+  const auto channels = static_cast<int64_t>(planes.size());
   std::string out("\xFF\xD8", 2), components, scan;
   out += segment(0xE0, std::string("JFIF\0\1\1\0\0\1\0\1\0\0", 14));
   for (int64_t c = 0; c < channels; ++c) {
     int64_t kind = c > 0;
-    components += byte(c + 1) + byte(0x11) + byte(kind);
+    components += byte(c + 1) + byte(halved && c == 0 ? 0x22 : 0x11) + byte(kind);
     scan += byte(c + 1) + byte(kind * 0x11);
     if (c > 1) continue;
     std::string steps = byte(kind);
@@ -185,41 +186,61 @@ std::string header(int64_t width, int64_t height, int64_t channels, const std::v
   return out + segment(0xDA, byte(channels) + scan + std::string("\0\x3F\0", 3));
 }
 
+// 8x8 values of component c, Y, Cb or Cr less 128, from (y, x) on, each the mean of step x step pixels. The
+// last row and column repeat.
+void take_block(const Tensor& pixels, int64_t y, int64_t x, size_t c, int64_t step, float (&block)[64]) {
+  static constexpr float kWeights[3][3] = {
+      {0.299f, 0.587f, 0.114f}, {-0.168735892f, -0.331264108f, 0.5f}, {0.5f, -0.418687589f, -0.081312411f}};
+  static constexpr float kGrey[3] = {1, 0, 0};
+  const int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
+  const float* w = C == 1 ? kGrey : kWeights[c];
+  for (int64_t i = 0; i < 64; ++i) {
+    float sum = 0;
+    for (int64_t v = 0; v < step; ++v)
+      for (int64_t u = 0; u < step; ++u) {
+        const int64_t row = std::min(y + i / 8 * step + v, H - 1),
+                      column = std::min(x + i % 8 * step + u, W - 1);
+        const uint8_t* p = pixels.data<uint8_t>() + (row * W + column) * C;
+        sum += w[0] * p[0] + w[1] * p[C / 3] + w[2] * p[C / 3 * 2];
+      }
+    block[i] = sum / static_cast<float>(step * step) - (c == 0 ? 128 : 0);
+  }
+}
+
 }  // namespace
 
 struct JpegEncoder::State {
-  int64_t width, height, channels;
+  int64_t width, channels;
+  bool halved;
   std::vector<Plane> planes;
   std::string out = {};
   Bits bits{out};
   Tensor rest = {};  // rows that do not fill blocks yet, u8 [R,W,C]
 
-  // Blocks of the rows of `pixels` from `first`; the last row and column repeat.
+  int64_t unit() const { return halved ? 16 : 8; }  // rows coded at once
+  // Blocks of the rows of `pixels` from `first`.
   void encode(const Tensor& pixels, int64_t first) {
-    int64_t H = pixels.dim(0), W = width, C = channels;
-    float block[3][64];
-    for (int64_t x = 0; x < W; x += 8) {
-      for (int64_t i = 0; i < 64; ++i) {
-        const uint8_t* p =
-            pixels.data<uint8_t>() + (std::min(first + i / 8, H - 1) * W + std::min(x + i % 8, W - 1)) * C;
-        float r = p[0], g = p[C / 3], b = p[C / 3 * 2];
-        block[0][i] = C == 1 ? r - 128 : 0.299f * r + 0.587f * g + 0.114f * b - 128;
-        block[1][i] = -0.168735892f * r - 0.331264108f * g + 0.5f * b;
-        block[2][i] = 0.5f * r - 0.418687589f * g - 0.081312411f * b;
+    float block[64];
+    for (int64_t x = 0; x < width; x += unit())
+      for (size_t c = 0; c < planes.size(); ++c) {
+        const int64_t step = halved && c > 0 ? 2 : 1;
+        for (int64_t v = 0; v < unit(); v += 8 * step)
+          for (int64_t u = 0; u < unit(); u += 8 * step) {
+            take_block(pixels, first + v, x + u, c, step, block);
+            planes[c].encode(block, bits);
+          }
       }
-      for (size_t c = 0; c < planes.size(); ++c) planes[c].encode(block[c], bits);
-    }
   }
 };
 
-JpegEncoder::JpegEncoder(int64_t width, int64_t height, int64_t channels, int quality) {
+JpegEncoder::JpegEncoder(int64_t width, int64_t height, int64_t channels, int quality, bool halved) {
   check(channels == 1 || channels == 3, "JPEG expects grey or RGB, got ", channels, " channels");
   check(width <= kMaxJpegSide && height <= kMaxJpegSide, "JPEG holds at most ", kMaxJpegSide,
         " pixels a side, the picture is ", width, "x", height, "; write a PNG instead");
   std::vector<Plane> planes;
   for (int64_t c = 0; c < channels; ++c) planes.emplace_back(steps_of(c > 0, quality), c > 0);
-  state_.reset(new State{width, height, channels, std::move(planes)});
-  state_->out = header(width, height, channels, state_->planes);
+  state_.reset(new State{width, channels, halved && channels == 3, std::move(planes)});
+  state_->out = header(width, height, state_->halved, state_->planes);
 }
 
 JpegEncoder::~JpegEncoder() = default;
@@ -233,7 +254,7 @@ std::string JpegEncoder::rows(const Tensor& pixels) {
     all.slab(s.rest.dim(0), pixels.dim(0)).copy_from(pixels);
   }
   int64_t first = 0;
-  for (; first + 8 <= all.dim(0); first += 8) s.encode(all, first);
+  for (; first + s.unit() <= all.dim(0); first += s.unit()) s.encode(all, first);
   s.rest = first < all.dim(0) ? all.slab(first, all.dim(0) - first).clone() : Tensor();
   return std::exchange(s.out, {});
 }
@@ -245,8 +266,8 @@ std::string JpegEncoder::finish() {
   return std::exchange(s.out, {}) + "\xFF\xD9";
 }
 
-std::string encode_jpeg(const Tensor& pixels, int quality) {
-  JpegEncoder encoder(pixels.dim(1), pixels.dim(0), pixels.dim(2), quality);
+std::string encode_jpeg(const Tensor& pixels, int quality, bool halved) {
+  JpegEncoder encoder(pixels.dim(1), pixels.dim(0), pixels.dim(2), quality, halved);
   std::string start = encoder.rows(pixels);
   return start + encoder.finish();
 }

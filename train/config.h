@@ -23,6 +23,7 @@ struct DegradeStage {
   Range sigma = {0.2, 3}, generalized_beta = {0.5, 4}, plateau_beta = {1, 2};
   std::vector<double> resize = {0.2, 0.7, 0.1};  // shares of enlarging, shrinking, keeping
   Range factor = {0.15, 1.5};                    // smallest and largest
+  std::vector<double> modes = {1, 1, 1, 0};      // shares of area, bilinear, bicubic, nearest
   double noise = 1, gaussian = 0.5, grey = 0.4;  // probability; shares: of Gaussian (else Poisson), of grey
   Range noise_sigma = {1, 30}, poisson_scale = {0.05, 3};
   double jpeg = 1;  // probability

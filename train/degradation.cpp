@@ -84,7 +84,12 @@ struct Builder {
   }
 };
 
-Interpolation draw_mode(Rng& rng) { return static_cast<Interpolation>(rng.below(3)); }
+Interpolation draw_mode(const DegradeStage& stage, Rng& rng) {
+  return static_cast<Interpolation>(pick(rng, stage.modes));
+}
+
+// BSRGAN's choice.
+Interpolation any_mode(Rng& rng) { return static_cast<Interpolation>(rng.below(3)); }
 
 double draw_factor(const DegradeStage& stage, Rng& rng) {
   const size_t way = pick(rng, stage.resize);
@@ -107,18 +112,18 @@ void draw_ordered(Builder& b, const DegradeConfig& c, int64_t scale, Rng& rng) {
   if (c.usm) b.steps.push_back({.kind = StepKind::sharpen});
   if (chance(rng, c.first.blur)) b.blur(draw_kernel(c.first, rng));
   double factor = draw_factor(c.first, rng);
-  b.resize(scaled(H, factor), scaled(W, factor), draw_mode(rng), 1 / factor);
+  b.resize(scaled(H, factor), scaled(W, factor), draw_mode(c.first, rng), 1 / factor);
   draw_noise(b, c.first, rng);
   const DegradeStage& last = c.orders == 2 ? c.second : c.first;
   if (c.orders == 2) {
     if (chance(rng, c.first.jpeg)) b.jpeg(draw(rng, c.first.quality), jpeg_file);
     if (chance(rng, last.blur)) b.blur(draw_kernel(last, rng));
     factor = draw_factor(last, rng) / static_cast<double>(scale);
-    b.resize(scaled(H, factor), scaled(W, factor), draw_mode(rng));
+    b.resize(scaled(H, factor), scaled(W, factor), draw_mode(last, rng));
     draw_noise(b, last, rng);
   }
   const auto finish = [&] {
-    b.resize(H / scale, W / scale, draw_mode(rng));
+    b.resize(H / scale, W / scale, draw_mode(last, rng));
     if (!chance(rng, c.final_sinc)) return;
     BlurKernel k{.shape = BlurShape::sinc, .size = draw_size(rng, last.size)};
     k.cutoff = rng.uniform(kPi / 3, kPi);
@@ -149,7 +154,7 @@ void draw_shuffled(Builder& b, const DegradeConfig& c, int64_t scale, Rng& rng) 
   auto left = static_cast<double>(scale);
   if (scale == 4 && chance(rng, s.halve)) {
     if (chance(rng, 0.5))
-      b.resize(H / 2, W / 2, draw_mode(rng));
+      b.resize(H / 2, W / 2, any_mode(rng));
     else
       b.bicubic(H / 2, W / 2);
     left = 2;
@@ -170,7 +175,7 @@ void draw_shuffled(Builder& b, const DegradeConfig& c, int64_t scale, Rng& rng) 
       case shrink:
         if (chance(rng, 0.75)) {
           const double factor = 1 / rng.uniform(1, std::max(2 * left, 1.0));
-          b.resize(scaled(h, factor), scaled(w, factor), draw_mode(rng));
+          b.resize(scaled(h, factor), scaled(w, factor), any_mode(rng));
         } else {
           b.blur({.size = 25, .sigma_x = 0.1, .sigma_y = 0.1});
           auto& k = b.steps.back().blur;
@@ -179,7 +184,7 @@ void draw_shuffled(Builder& b, const DegradeConfig& c, int64_t scale, Rng& rng) 
         }
         break;
       case settle:
-        b.resize(H / scale, W / scale, draw_mode(rng));
+        b.resize(H / scale, W / scale, any_mode(rng));
         break;
       case noise:
         b.add_noise(false, chance(rng, s.grey), std::round(draw(rng, s.noise_sigma)));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/random.h"
@@ -41,7 +42,8 @@ Degradation draw_degradation(const DegradeConfig& config, int64_t scale, int64_t
 // picture f32 [H,W,3] of the size drawn for -> [H/scale, W/scale, 3] on multiples of 1/255.
 Tensor apply_degradation(const Degradation& degradation, const Tensor& picture);
 
-std::string to_text(const DegradeStep& step);  // "blur aniso 13 px, 2.1 x 0.4 at 35 deg"
+// {"blur", "gaussian, 13 px, σ 2.10 × 0.40 at 35°"}
+std::pair<std::string, std::string> to_words(const DegradeStep& step);
 std::string to_json(const Degradation& degradation);
 
 }  // namespace dgp

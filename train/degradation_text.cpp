@@ -23,12 +23,12 @@ std::string shape_name(const BlurKernel& k) {
 }
 
 std::string blur_text(const BlurKernel& k) {
-  std::string text = shape_name(k) + " blur " + std::to_string(k.size) + " px";
-  if (k.shape == BlurShape::sinc) return text + " cut " + number(k.cutoff / std::numbers::pi, 2) + " pi";
-  text += " s " + number(k.sigma_x, 2);
+  std::string text = shape_name(k) + ", " + std::to_string(k.size) + " px, ";
+  if (k.shape == BlurShape::sinc) return text + "cutoff " + number(k.cutoff / std::numbers::pi, 2) + " π";
+  text += "σ " + number(k.sigma_x, 2);
   if (!k.round())
-    text += " x " + number(k.sigma_y, 2) + " at " + number(k.angle * 180 / std::numbers::pi, 0) + " deg";
-  if (k.shape != BlurShape::gaussian) text += " b " + number(k.beta, 2);
+    text += " × " + number(k.sigma_y, 2) + " at " + number(k.angle * 180 / std::numbers::pi, 0) + "°";
+  if (k.shape != BlurShape::gaussian) text += ", β " + number(k.beta, 2);
   return text;
 }
 
@@ -66,24 +66,25 @@ ordered_json step_json(const DegradeStep& s) {
 
 }  // namespace
 
-std::string to_text(const DegradeStep& s) {
+std::pair<std::string, std::string> to_words(const DegradeStep& s) {
+  const std::string size = " to " + std::to_string(s.width) + "×" + std::to_string(s.height);
   switch (s.kind) {
     case StepKind::sharpen:
-      return "usm 0.5 threshold 10";
+      return {"sharpen", "unsharp mask 0.5, from 10/255"};
     case StepKind::blur:
-      return blur_text(s.blur);
+      return {"blur", blur_text(s.blur)};
     case StepKind::resize:
-      return std::string(to_string(s.mode)) + " to " + std::to_string(s.width) + "x" +
-             std::to_string(s.height);
+      return {"resize", to_string(s.mode) + size};
     case StepKind::bicubic:
-      return "matlab bicubic to " + std::to_string(s.width) + "x" + std::to_string(s.height);
+      return {"resize", "MATLAB's bicubic" + size};
     case StepKind::noise:
-      return std::string(s.grey ? "grey " : "colour ") +
-             (s.poisson ? "poisson x " + number(s.strength, 2) : "noise s " + number(s.strength, 1));
+      return {"noise",
+              std::string(s.poisson ? "Poisson" : "Gaussian") + (s.grey ? ", grey, " : ", colour, ") +
+                  (s.poisson ? "× " + number(s.strength, 2) : "σ " + number(s.strength, 1) + "/255")};
     case StepKind::jpeg:
       break;
   }
-  return "jpeg q " + number(s.quality, s.file ? 0 : 1) + (s.file ? " file" : "");
+  return {"JPEG", "quality " + number(s.quality, s.file ? 0 : 1) + (s.file ? ", file" : "")};
 }
 
 std::string to_json(const Degradation& degradation) {

@@ -192,7 +192,7 @@ Tensor degrade(const Tensor& hr, int64_t scale, const DegradeConfig& config, Rng
     auto quality = static_cast<int>(std::lround(rng.uniform(config.jpeg.quality[0], config.jpeg.quality[1])));
     bool subsample = rng.uniform() < config.jpeg.subsample;
     int64_t top = rng.below(16), left = rng.below(16);
-    x = jpeg_round_trip(x, quality, subsample, top, left);
+    x = file_jpeg(x, quality, subsample, top, left);
   }
   round_to_bytes(x);
   return x;

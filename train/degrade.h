@@ -15,11 +15,6 @@ Tensor degrade(const Tensor& hr, int64_t scale, const DegradeConfig& config, Rng
 // MATLAB's imresize by 1/scale, a = -0.5, sizes divisible by scale; on the calling thread alone.
 Tensor shrink_bicubic(const Tensor& hr, int64_t scale);
 
-// What a baseline JPEG file would give back at this quality: YCbCr, 8x8 blocks (16x16 chroma when
-// subsampled), DCT, the tables of ITU-T T.81 Annex K scaled as libjpeg does, rounding. The block grid begins
-// `top` rows above and `left` columns left of the picture, 0 to 15.
-Tensor jpeg_round_trip(const Tensor& picture, int quality, bool subsample, int64_t top = 0, int64_t left = 0);
-
 // Gaussian blur [H, W, C] with deviations along axes turned by `angle`; borders are repeated.
 Tensor gaussian_blur(const Tensor& picture, double sigma_x, double sigma_y, double angle);
 

@@ -58,6 +58,7 @@ void stage_fields(V& v, DegradeStage& c) {
   v.pair("plateau_beta", c.plateau_beta, 0.05, 50);
   shares(v, "resize", c.resize, 3);
   v.pair("factor", c.factor, 0.02, 8);
+  shares(v, "modes", c.modes, 4);
   v.value("noise", c.noise, 0, 1);
   v.value("gaussian", c.gaussian, 0, 1);
   v.value("grey", c.grey, 0, 1);

@@ -1,20 +1,14 @@
 #include "train/degrade_ops.h"
 
 #include <algorithm>
-#include <bitset>
 #include <cmath>
 
 #include "image/bytes.h"
 #include "image/image.h"
+#include "train/picture_values.h"
 
 namespace dgp {
 namespace {
-
-void check_picture(const char* op, const Tensor& x) {
-  check_rank(op, "picture", x, 3);
-  check(x.dim(0) > 0 && x.dim(1) > 0 && x.dim(2) == 3 && x.dtype() == DType::f32, op,
-        ": expects f32 [H,W,3], got ", to_string(x.dtype()), " ", to_string(x.shape()));
-}
 
 int64_t reflected(int64_t i, int64_t n) {  // ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
   if (n == 1) return 0;
@@ -41,6 +35,9 @@ struct Taps {
   std::vector<float> weight;
 };
 
+// Of a kernel's largest weight: less is lost in the rounding of the sum, and what is denormal would be slow.
+constexpr double kNoWeight = 1e-8;
+
 double cubic(double x) {
   constexpr double a = -0.75;
   x = std::abs(x);
@@ -65,8 +62,16 @@ Taps area_taps(int64_t in, int64_t out) {
 Taps taps_of(int64_t in, int64_t out, Interpolation mode, double ratio) {
   if (mode == Interpolation::area) return area_taps(in, out);
   if (ratio == 0) ratio = static_cast<double>(in) / static_cast<double>(out);
-  const bool linear = mode == Interpolation::bilinear;
   Taps taps;
+  if (mode == Interpolation::nearest) {
+    taps.n = 1;
+    for (int64_t o = 0; o < out; ++o) {
+      taps.index.push_back(std::min(static_cast<int64_t>(ratio * (static_cast<double>(o) + 0.5)), in - 1));
+      taps.weight.push_back(1);
+    }
+    return taps;
+  }
+  const bool linear = mode == Interpolation::bilinear;
   taps.n = linear ? 2 : 4;
   for (int64_t o = 0; o < out; ++o) {
     double at = ratio * (static_cast<double>(o) + 0.5) - 0.5;
@@ -82,10 +87,6 @@ Taps taps_of(int64_t in, int64_t out, Interpolation mode, double ratio) {
   return taps;
 }
 
-int64_t byte_of(float v) { return std::lrint(std::clamp(v, 0.f, 1.f) * 255); }
-float luma(const float* p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
-float clamped(float v) { return std::clamp(v, 0.f, 1.f); }
-
 }  // namespace
 
 Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
@@ -95,6 +96,8 @@ Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
         "filter_picture: expects a square kernel of odd side, got ", weights.size(), " weights");
   const int64_t H = x.dim(0), W = x.dim(1), PW = W + side - 1;
   const std::vector<float> from = padded(x, side / 2);
+  double largest = 0;
+  for (double w : weights) largest = std::max(largest, std::abs(w));
   Tensor result = Tensor::zeros(x.shape());
   for (int64_t y = 0; y < H; ++y) {
     float* out = result.data<float>() + y * W * 3;
@@ -102,6 +105,7 @@ Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
       for (int64_t u = 0; u < side; ++u) {
         const float* in = from.data() + ((y + v) * PW + u) * 3;
         const auto w = static_cast<float>(weights[static_cast<size_t>(v * side + u)]);
+        if (std::abs(w) < kNoWeight * largest) continue;
         for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
       }
   }
@@ -109,7 +113,8 @@ Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
 }
 
 const char* to_string(Interpolation mode) {
-  return mode == Interpolation::area ? "area" : mode == Interpolation::bilinear ? "bilinear" : "bicubic";
+  static constexpr const char* kNames[] = {"area", "bilinear", "bicubic", "nearest"};
+  return kNames[static_cast<size_t>(mode)];
 }
 
 Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Interpolation mode, double ratio) {
@@ -135,46 +140,6 @@ Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Inter
         const auto at = static_cast<size_t>(i * across.n + t);
         for (int64_t c = 0; c < 3; ++c) out[i * 3 + c] += across.weight[at] * in[across.index[at] * 3 + c];
       }
-  }
-  return result;
-}
-
-Tensor add_gaussian_noise(const Tensor& x, double sigma, bool grey, Rng rng) {
-  check_picture("add_gaussian_noise", x);
-  Tensor result(x.shape());
-  const float* p = x.data<float>();
-  float* out = result.data<float>();
-  double drawn = 0;
-  for (int64_t i = 0; i < x.numel(); ++i) {
-    if (!grey || i % 3 == 0) drawn = rng.normal();
-    out[i] = clamped(p[i] + static_cast<float>(drawn * sigma / 255));
-  }
-  return result;
-}
-
-int64_t poisson_levels(const Tensor& x, bool grey) {
-  check_picture("poisson_levels", x);
-  std::bitset<256> seen;
-  const float* p = x.data<float>();
-  for (int64_t i = 0; i < x.numel(); i += grey ? 3 : 1)
-    seen.set(static_cast<size_t>(byte_of(grey ? luma(p + i) : p[i])));
-  int64_t levels = 1;
-  while (levels < static_cast<int64_t>(seen.count())) levels *= 2;
-  return levels;
-}
-
-Tensor add_poisson_noise(const Tensor& x, double scale, bool grey, Rng rng) {
-  const auto levels = static_cast<double>(poisson_levels(x, grey));
-  Tensor result(x.shape());
-  const float* p = x.data<float>();
-  float* out = result.data<float>();
-  double noise = 0;
-  for (int64_t i = 0; i < x.numel(); ++i) {
-    if (!grey || i % 3 == 0) {
-      const double level = static_cast<double>(byte_of(grey ? luma(p + i) : p[i])) / 255;
-      noise = static_cast<double>(rng.poisson(level * levels)) / levels - level;
-    }
-    out[i] = clamped(p[i] + static_cast<float>(noise * scale));
   }
   return result;
 }
@@ -230,10 +195,27 @@ Tensor sharpen_usm(const Tensor& x, double weight, double threshold) {
   return result;
 }
 
-Tensor file_jpeg(const Tensor& x, int quality) {
+Tensor file_jpeg(const Tensor& x, int quality, bool halved, int64_t top, int64_t left) {
   check_picture("file_jpeg", x);
-  check(quality >= 1 && quality <= 100, "file_jpeg: expects a quality of 1 to 100, got ", quality);
-  return decode_image(encode_jpeg(to_u8(x), quality), "JPEG in memory").pixels;
+  check(quality >= 1 && quality <= 100 && top >= 0 && top < 16 && left >= 0 && left < 16,
+        "file_jpeg: expects a quality of 1 to 100 and an offset of 0 to 15, got ", quality, ", ", top, ", ",
+        left);
+  const int64_t H = x.dim(0), W = x.dim(1);
+  const Tensor bytes = to_u8(x);
+  Tensor framed({H + top, W + left, 3}, DType::u8);  // the first row and column repeat
+  for (int64_t r = 0; r < H + top; ++r)
+    for (int64_t c = 0; c < W + left; ++c)
+      std::copy_n(
+          bytes.data<uint8_t>() + (std::max<int64_t>(r - top, 0) * W + std::max<int64_t>(c - left, 0)) * 3, 3,
+          framed.data<uint8_t>() + (r * (W + left) + c) * 3);
+  const Tensor back = decode_rgb8(encode_jpeg(framed, quality, halved), "JPEG in memory");
+  Tensor result(x.shape());
+  for (int64_t r = 0; r < H; ++r) {
+    const uint8_t* from = back.data<uint8_t>() + ((r + top) * (W + left) + left) * 3;
+    for (int64_t i = 0; i < W * 3; ++i)
+      result.data<float>()[r * W * 3 + i] = static_cast<float>(from[i]) / 255;
+  }
+  return result;
 }
 
 void round_to_bytes(Tensor& x) {

@@ -13,11 +13,12 @@ namespace dgp {
 // the edge, as often as a picture smaller than the kernel needs.
 Tensor filter_picture(const Tensor& picture, const std::vector<double>& weights);
 
-enum class Interpolation { area, bilinear, bicubic };
+enum class Interpolation { area, bilinear, bicubic, nearest };
 const char* to_string(Interpolation mode);
 
 // torch's F.interpolate with align_corners and antialias off: bicubic has a = -0.75, area is adaptive average
-// pooling. ratio is the step in the input for one step in the output; 0: in / out. Bicubic may leave [0, 1].
+// pooling, nearest is nearest-exact: the pixel at the centre. ratio is the step in the input for one step in
+// the output; 0: in / out. Bicubic may leave [0, 1].
 Tensor interpolate_picture(const Tensor& picture, int64_t height, int64_t width, Interpolation mode,
                            double ratio = 0);
 
@@ -38,8 +39,10 @@ Tensor sharpen_usm(const Tensor& picture, double weight = 0.5, double threshold 
 // right and bottom border. Its tables are the transposes of those in the standard, which is kept.
 Tensor diff_jpeg(const Tensor& picture, double quality);
 
-// Through dgp's own JPEG encoder and decoder, colour at full resolution; quality 1 to 100.
-Tensor file_jpeg(const Tensor& picture, int quality);
+// What a JPEG file gives back: through dgp's encoder (libjpeg's tables for a quality of 1 to 100) and decoder
+// (libjpeg's numbers). halved: colour at half the resolution, as files have it that nobody asked otherwise
+// of. The grid of blocks begins `top` rows above and `left` columns left of the picture, 0 to 15.
+Tensor file_jpeg(const Tensor& picture, int quality, bool halved = true, int64_t top = 0, int64_t left = 0);
 
 // Clamps and rounds to multiples of 1/255, half to even, in place.
 void round_to_bytes(Tensor& picture);

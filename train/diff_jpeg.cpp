@@ -28,23 +28,22 @@ Block table_of(bool chroma, double factor) {  // transposed, as DiffJPEG has the
   return table;
 }
 
-Block make_basis() {  // [frequency][position], orthonormal
+// Orthonormal: [frequency][position], or transposed.
+Block make_basis(bool transposed) {
   Block basis;
   for (size_t u = 0; u < 8; ++u)
     for (size_t x = 0; x < 8; ++x)
-      basis[u * 8 + x] = (u == 0 ? std::sqrt(0.125) : 0.5) *
-                         std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16);
+      basis[transposed ? x * 8 + u : u * 8 + x] =
+          (u == 0 ? std::sqrt(0.125) : 0.5) *
+          std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16);
   return basis;
 }
 
-// c = a b, either factor read transposed.
-Block product(const Block& a, bool a_transposed, const Block& b, bool b_transposed) {
+Block product(const Block& a, const Block& b) {
   Block c{};
   for (size_t i = 0; i < 8; ++i)
-    for (size_t k = 0; k < 8; ++k) {
-      const double w = a_transposed ? a[k * 8 + i] : a[i * 8 + k];
-      for (size_t j = 0; j < 8; ++j) c[i * 8 + j] += w * (b_transposed ? b[j * 8 + k] : b[k * 8 + j]);
-    }
+    for (size_t k = 0; k < 8; ++k)
+      for (size_t j = 0; j < 8; ++j) c[i * 8 + j] += a[i * 8 + k] * b[k * 8 + j];
   return c;
 }
 
@@ -56,14 +55,14 @@ struct Plane {
 };
 
 void quantise(Plane& plane, const Block& table) {
-  static const Block basis = make_basis();
+  static const Block basis = make_basis(false), inverse = make_basis(true);
   for (int64_t top = 0; top < plane.height; top += 8)
     for (int64_t left = 0; left < plane.width; left += 8) {
       Block block;
       for (int64_t i = 0; i < 64; ++i) block[static_cast<size_t>(i)] = plane(top + i / 8, left + i % 8) - 128;
-      block = product(product(basis, false, block, false), false, basis, true);
+      block = product(product(basis, block), inverse);
       for (size_t i = 0; i < 64; ++i) block[i] = std::nearbyint(block[i] / table[i]) * table[i];
-      block = product(product(basis, true, block, false), false, basis, false);
+      block = product(product(inverse, block), basis);
       for (int64_t i = 0; i < 64; ++i) plane(top + i / 8, left + i % 8) = block[static_cast<size_t>(i)] + 128;
     }
 }

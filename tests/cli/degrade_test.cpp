@@ -33,7 +33,9 @@ TEST_CASE("degrade writes pictures, parameters and a sheet, the same ones each t
   auto drawn = nlohmann::json::parse(contents(temp / "a/parameters.json"));
   REQUIRE(drawn["pictures"].size() == 3);
   CHECK(drawn["pictures"][1]["steps"][0]["step"] == "sharpen");
-  CHECK_THAT(contents(temp / "a/sheet.html"), ContainsSubstring("jpeg q ") && ContainsSubstring("p1.png"));
+  CHECK_THAT(contents(temp / "a/sheet.html"), ContainsSubstring("<dt>JPEG</dt><dd>quality ") &&
+                                                  ContainsSubstring("p1.png") &&
+                                                  ContainsSubstring("shrunk.png"));
 }
 
 TEST_CASE("degrade refuses unknown presets, and files that are no pictures or too small") {

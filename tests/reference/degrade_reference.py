@@ -2,13 +2,15 @@
 
 Written from the definitions: kernels with an inverted covariance matrix, filters with explicit windows over a
 padded picture, resizing with dense matrices, JPEG with the four-index cosine tensor. J1 is its integral,
-summed. Writes tests/golden/degrade.json.
+summed. JPEG files are libjpeg's, through Pillow. Writes tests/golden/degrade.json.
 """
+import io
 import json
 import math
 import pathlib
 
 import numpy as np
+from PIL import Image
 
 rng = np.random.default_rng(5)
 
@@ -118,6 +120,12 @@ def jpeg(x, quality):
     return np.clip(rgb[:h, :w], 0, 255) / 255
 
 
+def jpeg_file(x, quality, halved):
+    file = io.BytesIO()
+    Image.fromarray(np.round(x * 255).astype(np.uint8)).save(file, "JPEG", quality=quality, subsampling=2 if halved else 0)
+    return np.asarray(Image.open(file))
+
+
 def short(a):
     return [float(f"{v:.9g}") for v in np.asarray(a).ravel()]
 
@@ -140,6 +148,8 @@ golden = dict(
              for m in ("area", "bilinear", "bicubic")
              for h, w, r in ((9, 7, 0), (50, 41, 0), (int(H * 0.43), int(W * 0.43), 1 / 0.43))],
     usm=short(usm(picture)[::3, ::3]),
-    jpeg=[dict(quality=q, values=short(jpeg(picture, q)[::3, ::3])) for q in (23.7, 50.0, 81.25)])
+    jpeg=[dict(quality=q, values=short(jpeg(picture, q)[::3, ::3])) for q in (23.7, 50.0, 81.25)],
+    files=[dict(quality=q, halved=h, values=[int(v) for v in jpeg_file(picture, q, h)[::2, ::2].ravel()])
+           for q in (30, 75, 95) for h in (False, True)])
 path = pathlib.Path(__file__).parent.parent / "golden" / "degrade.json"
 path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
