@@ -60,6 +60,7 @@ bench: program
 	$(DGP) bench conv
 	$(DGP) bench model
 	$(DGP) bench step
+	$(DGP) bench data
 
 # Against PyTorch, ONNX Runtime, OpenVINO and ncnn, which are installed from PyPI into $(BUILD)/peers-venv:
 # bench/peers/README.md. PEERS=--smoke: do the scripts work?

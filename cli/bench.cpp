@@ -12,6 +12,7 @@ void add_bench(CLI::App& app) {
   add_bench_conv(*bench);
   add_bench_model(*bench);
   add_bench_step(*bench);
+  add_bench_data(*bench);
 }
 
 }  // namespace dgp

@@ -23,6 +23,7 @@ struct Exit {
 
 void add_upscale(CLI::App& app);
 void add_train(CLI::App& app);
+void add_check(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_fuse(CLI::App& app);
 void add_info(CLI::App& app);

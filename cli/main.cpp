@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   app.footer(kExitCodes);
   dgp::add_upscale(app);
   dgp::add_train(app);
+  dgp::add_check(app);
   dgp::add_eval(app);
   dgp::add_fuse(app);
   dgp::add_info(app);

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
+#include "train/check.h"
 #include "train/lr_finder.h"
 #include "train/trainer.h"
 
@@ -18,7 +19,7 @@ namespace {
 struct TrainOptions {
   std::string config;
   std::vector<std::string> overrides;
-  bool resume = false, quiet = false, lr_find = false;
+  bool resume = false, quiet = false, lr_find = false, skip_bad = false;
 };
 
 // On a terminal one line that is written over; in a pipe a line for each line of the log.
@@ -77,9 +78,29 @@ void run_lr_find(const TrainConfig& config, Console& console) {
   console.message("plot: " + page);
 }
 
+// Before anything is made or decoded: with --skip-bad every picture is decoded once, since a damaged one is
+// to be left out now and not to end the run later.
+TrainConfig checked(const TrainConfig& config, const TrainOptions& options, Console& console) {
+  const DataCheck found = check_data(config, options.skip_bad);
+  if (found.problems() == 0) {
+    for (const SourceCheck& source : found.sources)
+      for (const Finding& note : source.findings)
+        if (note.kind == "leak") console.message("note: " + note.file + " " + note.text);
+    return config;
+  }
+  if (!options.skip_bad)
+    fail(ErrorCode::bad_file, options.config, ": pictures that cannot be used\n", to_text(found));
+  const TrainConfig rest = without_bad(config, found);
+  for (const SourceCheck& source : found.sources)
+    for (const Finding& f : source.findings)
+      if (f.problem) console.message("left out: " + f.file + ": " + f.text);
+  return rest;
+}
+
 void run_train(const TrainOptions& options) {
-  const TrainConfig config = load_config(options.config, options.overrides);
+  TrainConfig config = load_config(options.config, options.overrides);
   Console console(options.quiet, config.validate.best);
+  config = checked(config, options, console);
   if (options.lr_find) return run_lr_find(config, console);
   TrainHooks hooks;
   hooks.message = [&](const std::string& text) { console.message(text); };
@@ -107,6 +128,8 @@ void add_train(CLI::App& app) {
   command->add_flag(
       "--lr-find", options->lr_find,
       "instead of training, try 200 rising learning rates and suggest one: lr-find.html in the run folder");
+  command->add_flag("--skip-bad", options->skip_bad,
+                    "decode all pictures first and go on without those that dgp check would list");
   command->add_flag("-q,--quiet", options->quiet, "print nothing but errors");
   command->callback([options] { run_train(*options); });
 }

@@ -19,9 +19,11 @@ void source_fields(V& v, SourceConfig& c) {
   v.value("hr", c.hr);
   v.value("lr_pattern", c.lr_pattern);
   v.value("hr_pattern", c.hr_pattern);
+  v.value("meta_info", c.meta_info);
   v.values("only", c.only);
   v.values("skip", c.skip);
   v.value("weight", c.weight, 0, 1e9);
+  v.value("share", c.share, 0, 1);
   v.values("sizes", c.sizes, 0.1, 1);
   v.section("degrade", [&](auto& s) { degrade_fields(s, c.degrade); });
   if (c.hr.empty()) v.wrong("hr", "expects a folder of high-resolution pictures");
@@ -29,6 +31,27 @@ void source_fields(V& v, SourceConfig& c) {
     if (!pattern->empty() && std::count(pattern->begin(), pattern->end(), '*') != 1)
       v.wrong(key, "expects one '*', got \"", *pattern, "\"");
   if (c.sizes.empty()) v.wrong("sizes", "expects at least one number");
+}
+
+// `augment: false` turns everything off, `true` leaves the defaults; a section sets single probabilities.
+template <class V>
+void augment_fields(V& v, AugmentConfig& c) {
+  if (V::reading && v.is_scalar("augment")) {
+    bool on = true;
+    v.value("augment", on);
+    if (!on) c = AugmentConfig::none();
+    return;
+  }
+  v.section("augment", [&](auto& s) {
+    s.value("hflip", c.hflip, 0, 1);
+    s.value("vflip", c.vflip, 0, 1);
+    s.value("transpose", c.transpose, 0, 1);
+    s.value("channels", c.channels, 0, 1);
+    s.value("cutblur", c.cutblur, 0, 1);
+    s.value("cutblur_ratio", c.cutblur_ratio, 0.01, 1);
+    s.value("mixup", c.mixup, 0, 1);
+    s.value("mixup_alpha", c.mixup_alpha, 0.05, 3);
+  });
 }
 
 // The options of a kind from a registry (train/registry.h), in `options` with their values before.
@@ -196,8 +219,19 @@ void fields(V& v, TrainConfig& c) {
     s.value("batch", c.data.batch, 1, 4096);
     s.value("workers", c.data.workers, 1, 64);
     s.value("cache", c.data.cache, 1, 1 << 24);
-    s.value("augment", c.data.augment);
+    s.value("pack", c.data.pack);
+    augment_fields(s, c.data.augment);
+    s.section("pool", [&](auto& pool) {
+      pool.value("pairs", c.data.pool.pairs, 0, 1'000'000);
+      pool.value("reuse", c.data.pool.reuse, 1, 1'000'000);
+      pool.value("size", c.data.pool.size, 0, 1 << 16);
+      if (c.data.pool.size > 0 && c.data.pool.size < c.data.patch)
+        pool.wrong("size", "expects at least data.patch, ", c.data.patch, ", got ", c.data.pool.size);
+    });
     if (c.data.train.empty()) s.wrong("train", "expects at least one root of pictures");
+    double shares = 0;
+    for (const SourceConfig& source : c.data.train) shares += source.share;
+    if (shares > 1 + 1e-9) s.wrong("train", "the shares add up to ", shares, ", expected at most 1");
   });
   learning_fields(v, c);
   v.section("validate", [&](auto& s) {
@@ -260,7 +294,7 @@ std::string to_yaml(const TrainConfig& config) {
 uint32_t config_hash(const TrainConfig& config) {
   TrainConfig core = config, defaults;
   core.name = defaults.name, core.out.clear(), core.threads = 0;
-  core.data.workers = 1, core.data.cache = defaults.data.cache;
+  core.data.workers = 1, core.data.cache = defaults.data.cache, core.data.pack.clear();
   core.validate = defaults.validate, core.checkpoint = defaults.checkpoint, core.log = defaults.log;
   std::string text = to_yaml(core);
   return crc32(text.data(), text.size());

@@ -71,8 +71,10 @@ DegradeConfig degrade_preset(const std::string& name);
 struct SourceConfig {
   std::string lr = {}, hr = {};                   // folders
   std::string lr_pattern = {}, hr_pattern = {};   // file names with one '*', "*_LR.png"; empty: every image
+  std::string meta_info = {};                     // a file that lists the pictures (train/listing.h)
   std::vector<std::string> only = {}, skip = {};  // what '*' stands for: names to take, names to leave
   double weight = 1;                // how often a picture is drawn, relative to those of other roots
+  double share = 0;                 // of the samples, whatever the number of pictures; 0: by weight
   std::vector<double> sizes = {1};  // high-resolution pictures alone: also use copies shrunk by these
   DegradeConfig degrade = {};
 };
@@ -81,6 +83,21 @@ struct OptimizerConfig {
   std::string type = "adam";  // of optimizers() (train/optimizer.h)
   double lr = 3e-4;
   Options options = {};  // of that type; what is not there has the type's default
+};
+
+// Probabilities of the augmentations of a sample (train/augment.h).
+struct AugmentConfig {
+  double hflip = 0.5, vflip = 0.5, transpose = 0.5;
+  double channels = 0, cutblur = 0, mixup = 0;
+  double cutblur_ratio = 0.7, mixup_alpha = 1.2;  // side of the cut to that of the patch; of Beta(a, a)
+
+  static AugmentConfig none() { return {0, 0, 0}; }
+};
+
+// Pairs that several samples are cut from (train/pool.h).
+struct PoolConfig {
+  int64_t pairs = 0, reuse = 1;  // how many at a time, 0: none; samples that each gives on average
+  int64_t size = 0;              // LR pixels a side; 0: one and a half patches
 };
 
 struct TrainConfig {
@@ -97,7 +114,9 @@ struct TrainConfig {
     std::vector<SourceConfig> train;
     int64_t patch = 48, batch = 16, workers = 1,
             cache = 4096;  // patch: LR pixels; cache: MiB of decoded pixels
-    bool augment = true;
+    std::string pack;      // a folder for decoded pixels, mapped from there; empty: they are kept in memory
+    AugmentConfig augment;
+    PoolConfig pool;
   } data;
   OptimizerConfig optimizer;
   struct {

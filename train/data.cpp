@@ -2,83 +2,45 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "image/image.h"
-#include "image/resize.h"
-#include "tensor/parallel.h"
+#include "train/augment.h"
+#include "train/degradation.h"
 #include "train/degrade.h"
 #include "train/degrade_ops.h"
 
 namespace dgp {
-namespace fs = std::filesystem;
 namespace {
 
-// What '*' stands for in `name`, or nothing when it does not match.
-bool match(const std::string& pattern, const std::string& name, std::string& star) {
-  if (pattern.empty()) {
-    star = fs::path(name).stem().string();
-    return is_image_name(name);
+// Rows [y, y+h) and columns [x, x+w) of a picture, to floats in [0, 1].
+Tensor piece_of(const Pixels& picture, int64_t y, int64_t x, int64_t h, int64_t w) {
+  Tensor piece({h, w, 3});
+  for (int64_t r = 0; r < h; ++r) {
+    const uint8_t* from = picture.at.get() + ((y + r) * picture.width + x) * 3;
+    float* to = piece.data<float>() + r * w * 3;
+    for (int64_t i = 0; i < w * 3; ++i) to[i] = static_cast<float>(from[i]) / 255;
   }
-  size_t at = pattern.find('*');
-  std::string before = pattern.substr(0, at), after = pattern.substr(at + 1);
-  if (name.size() < before.size() + after.size() || !name.starts_with(before) || !name.ends_with(after))
-    return false;
-  star = name.substr(before.size(), name.size() - before.size() - after.size());
-  return is_image_name(name);
+  return piece;
 }
 
-std::map<std::string, std::string> list_folder(const std::string& folder, const std::string& pattern,
-                                               std::vector<std::string>& problems) {
-  std::error_code error;
-  fs::directory_iterator files(folder, error);
-  if (error) fail(ErrorCode::bad_file, folder, ": cannot read the folder: ", error.message());
-  std::map<std::string, std::string> found;
-  std::string star;
-  for (const auto& entry : files) {
-    std::string name = entry.path().filename().string();
-    if (name.starts_with(".") || !entry.is_regular_file() || !match(pattern, name, star)) continue;
-    auto [at, fresh] = found.emplace(star, entry.path().string());
-    if (!fresh) problems.push_back(entry.path().string() + ": same name as " + at->second);
-  }
-  return found;
+Tensor inner(const Tensor& x, int64_t top, int64_t left, int64_t h, int64_t w) {
+  if (h == x.dim(0) && w == x.dim(1)) return x;
+  Tensor piece({h, w, 3});
+  for (int64_t r = 0; r < h; ++r)
+    std::copy_n(x.data<float>() + ((top + r) * x.dim(1) + left) * 3, w * 3, piece.data<float>() + r * w * 3);
+  return piece;
 }
 
-[[noreturn]] void fail_list(const std::string& what, std::vector<std::string> problems) {
-  std::sort(problems.begin(), problems.end());
-  std::string text = what;
-  for (size_t i = 0; i < problems.size() && i < 50; ++i) text += "\n  " + problems[i];
-  if (problems.size() > 50) text += "\n  and " + std::to_string(problems.size() - 50) + " more";
-  fail(ErrorCode::bad_file, text);
-}
-
-bool contains(const std::vector<std::string>& list, const std::string& item) {
-  return std::find(list.begin(), list.end(), item) != list.end();
-}
-
-Tensor cut_to_multiple(const Tensor& u8, int64_t s) {
-  const int64_t H = u8.dim(0) / s * s, W = u8.dim(1) / s * s;
-  if (H == u8.dim(0) && W == u8.dim(1)) return u8;
-  Tensor cut({H, W, 3}, DType::u8);
-  for (int64_t y = 0; y < H; ++y)
-    std::copy_n(u8.data<uint8_t>() + y * u8.dim(1) * 3, W * 3, cut.data<uint8_t>() + y * W * 3);
-  return cut;
-}
-
-std::string size_text(const Tensor& t) { return std::to_string(t.dim(1)) + "x" + std::to_string(t.dim(0)); }
-
-// Square [y, y+n) x [x, x+n) of a picture, perhaps flipped and transposed, to floats in [0, 1].
-template <class T>
-void copy_square(const Tensor& picture, int64_t y, int64_t x, int64_t n, unsigned turn, float* out) {
-  const int64_t W = picture.dim(1);
-  const float unit = sizeof(T) == 1 ? 255.f : 1.f;
+// Square [y, y+n) x [x, x+n) of a picture of W columns, turned.
+void copy_square(const float* picture, int64_t W, int64_t y, int64_t x, int64_t n, const Orientation& turn,
+                 float* out) {
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < n; ++j, out += 3) {
-      int64_t r = turn & 4 ? j : i, c = turn & 4 ? i : j;
-      if (turn & 1) r = n - 1 - r;
-      if (turn & 2) c = n - 1 - c;
-      const T* from = picture.data<T>() + ((y + r) * W + x + c) * 3;
-      for (int k = 0; k < 3; ++k) out[k] = static_cast<float>(from[k]) / unit;
+      int64_t r = turn.transpose ? j : i, c = turn.transpose ? i : j;
+      if (turn.vflip) r = n - 1 - r;
+      if (turn.hflip) c = n - 1 - c;
+      const float* from = picture + ((y + r) * W + x + c) * 3;
+      for (int k = 0; k < 3; ++k) out[k] = from[k];
     }
 }
 
@@ -88,95 +50,41 @@ int64_t margin_of(const DegradeConfig& config, int64_t scale) {
   return scale == 1 ? 16 : 4;
 }
 
+// Each choice has random numbers of its own, so that none depends on whether another is made.
+enum Stream : uint64_t { kDegrade = 1, kOrientation = 2, kColours = 3, kMixup = 4, kPartner = 5, kPlace = 6 };
+
 }  // namespace
 
-std::vector<PicturePaths> find_pictures(const SourceConfig& source) {
-  std::vector<std::string> problems;
-  auto hr = list_folder(source.hr, source.hr_pattern, problems);
-  std::map<std::string, std::string> lr;
-  if (!source.lr.empty()) lr = list_folder(source.lr, source.lr_pattern, problems);
-  std::vector<PicturePaths> found;
-  for (const auto& [name, path] : hr) {
-    if (contains(source.skip, name) || (!source.only.empty() && !contains(source.only, name))) continue;
-    auto partner = lr.find(name);
-    if (!source.lr.empty() && partner == lr.end())
-      problems.push_back(path + ": no partner in " + source.lr);
-    else
-      found.push_back({name, source.lr.empty() ? "" : partner->second, path});
-  }
-  for (const auto& [name, path] : lr)
-    if (!hr.count(name)) problems.push_back(path + ": no partner in " + source.hr);
-  for (const std::string& name : source.only)
-    if (!hr.count(name)) problems.push_back(source.hr + ": no picture is called " + name);
-  if (!problems.empty()) fail_list("pictures do not pair up:", problems);
-  if (found.empty())
-    fail(ErrorCode::bad_file, source.hr, ": no pictures",
-         source.hr_pattern.empty() ? "" : " match " + source.hr_pattern);
-  return found;
+Dataset::Dataset(std::vector<SourceConfig> sources, const LoadOptions& options)
+    : sources_(std::move(sources)),
+      scale_(options.scale),
+      patch_(options.patch),
+      pictures_(load_pictures(sources_, options)) {
+  for (const Picture& p : pictures_) bytes_ += p.hr.bytes() + p.lr.bytes();
+  weigh();
 }
 
-Dataset::Dataset(std::vector<SourceConfig> sources, int64_t scale, int64_t patch, int64_t cache_bytes)
-    : sources_(std::move(sources)), scale_(scale), patch_(patch) {
-  std::vector<std::pair<PicturePaths, size_t>> files;
-  for (size_t s = 0; s < sources_.size(); ++s)
-    for (PicturePaths& paths : find_pictures(sources_[s])) files.emplace_back(std::move(paths), s);
-  std::vector<std::vector<Picture>> loaded(files.size());
-  std::vector<std::string> problems;
-  int64_t total = 0;
-  std::mutex mutex;
-  parallel_for(static_cast<int64_t>(files.size()), 1, [&](int64_t begin, int64_t) {
-    auto i = static_cast<size_t>(begin);
-    try {
-      load(files[i].first, files[i].second, loaded[i]);
-      std::lock_guard lock(mutex);
-      for (const Picture& p : loaded[i]) total += p.hr.nbytes() + (p.lr.defined() ? p.lr.nbytes() : 0);
-      if (total > cache_bytes) loaded[i].clear();
-    } catch (const Error& e) {
-      std::lock_guard lock(mutex);
-      problems.emplace_back(e.what());
-    }
-  });
-  if (!problems.empty()) fail_list("pictures that cannot be used:", problems);
-  if (total > cache_bytes)
-    fail(ErrorCode::limit, "the pictures take more than ", cache_bytes >> 20,
-         " MiB decoded; raise data.cache");
-  bytes_ = total;
+// Roots with a share split it among their pictures; the others have what is left, by weight.
+void Dataset::weigh() {
+  std::vector<double> pictures(sources_.size());
+  for (const Picture& p : pictures_) ++pictures[p.source];
+  double shared = 0, weighed = 0;
+  for (size_t s = 0; s < sources_.size(); ++s) {
+    shared += sources_[s].share;
+    if (sources_[s].share == 0) weighed += sources_[s].weight * pictures[s];
+  }
   double sum = 0;
-  for (auto& group : loaded)
-    for (Picture& p : group) {
-      cumulative_.push_back(sum += sources_[p.source].weight);
-      pictures_.push_back(std::move(p));
-    }
+  for (const Picture& p : pictures_) {
+    const SourceConfig& source = sources_[p.source];
+    sum += source.share > 0 ? source.share / pictures[p.source]
+           : shared == 0    ? source.weight
+                            : (1 - shared) * source.weight / weighed;
+    cumulative_.push_back(sum);
+  }
   check(sum > 0 || pictures_.empty(), "every root of pictures has weight 0");
 }
 
-void Dataset::load(const PicturePaths& paths, size_t source, std::vector<Picture>& into) const {
-  Tensor hr = read_rgb8(paths.hr), lr;
-  const auto refuse = [&](const std::string& path, const auto&... why) {
-    fail(ErrorCode::bad_file, path, ": ", why...);
-  };
-  if (!paths.lr.empty()) {
-    lr = read_rgb8(paths.lr);
-    if (hr.dim(0) != lr.dim(0) * scale_ || hr.dim(1) != lr.dim(1) * scale_)
-      refuse(paths.lr, "is ", size_text(lr), ", but its partner is ", size_text(hr), ", not ", scale_,
-             " times as large");
-  } else {
-    hr = cut_to_multiple(hr, scale_);
-  }
-  const int64_t least = patch_ * scale_;
-  if (hr.dim(0) < least || hr.dim(1) < least)
-    refuse(paths.hr, "is ", size_text(hr), ", smaller than a patch of ", least, "x", least);
-  if (lr.defined()) {
-    into.push_back({paths.name, lr, hr, source});
-    return;
-  }
-  for (double size : sources_[source].sizes) {
-    Tensor copy = size == 1 ? hr : cut_to_multiple(to_u8(imresize(to_float(hr), size)), scale_);
-    if (copy.dim(0) >= least && copy.dim(1) >= least) into.push_back({paths.name, {}, copy, source});
-  }
-}
-
-Batch Dataset::batch(const Rng& rng, int64_t count, bool augment) const {
+Batch Dataset::batch(const Rng& rng, int64_t count, const AugmentConfig& augment) const {
   const int64_t p = patch_, hp = patch_ * scale_;
   Batch batch{Tensor({count, p, p, 3}), Tensor({count, hp, hp, 3})};
   for (int64_t i = 0; i < count; ++i)
@@ -185,44 +93,72 @@ Batch Dataset::batch(const Rng& rng, int64_t count, bool augment) const {
   return batch;
 }
 
-void Dataset::sample(Rng rng, bool augment, float* lr, float* hr) const {
+void Dataset::sample(const Rng& rng, const AugmentConfig& augment, float* lr, float* hr) const {
+  cut(pair(rng, patch_), rng, augment, lr, hr);
+  mix_in(rng, augment, lr, hr, [&](const Rng& partner, float* other_lr, float* other_hr) {
+    cut(pair(partner, patch_), partner, augment, other_lr, other_hr);
+  });
+}
+
+void Dataset::mix_in(const Rng& rng, const AugmentConfig& augment, float* lr, float* hr,
+                     const MakePartner& partner) const {
+  const double v = draw_mixup(augment, rng.split(kMixup));
+  if (v == 1) return;
+  const int64_t n = 3 * patch_ * patch_, N = n * scale_ * scale_;
+  std::vector<float> other(static_cast<size_t>(n + N));
+  partner(rng.split(kPartner), other.data(), other.data() + n);
+  mix(v, other.data(), n, lr);
+  mix(v, other.data() + n, N, hr);
+}
+
+void Dataset::cut(const Pair& pair, Rng rng, const AugmentConfig& augment, float* lr, float* hr) const {
+  const int64_t s = scale_, p = patch_, W = pair.lr.dim(1);
+  const Orientation turn = draw_orientation(augment, rng.split(kOrientation));
+  Rng place = rng.split(kPlace);
+  const int64_t y = place.below(pair.lr.dim(0) - p + 1), x = place.below(W - p + 1);
+  copy_square(pair.lr.data<float>(), W, y, x, p, turn, lr);
+  copy_square(pair.hr.data<float>(), W * s, y * s, x * s, p * s, turn, hr);
+  augment_colours(augment, s, p, rng.split(kColours), lr, hr);
+}
+
+Pair Dataset::pair(Rng rng, int64_t size) const {
   auto chosen = std::upper_bound(cumulative_.begin(), cumulative_.end(), rng.uniform() * cumulative_.back());
   const Picture& picture =
       pictures_[std::min(static_cast<size_t>(chosen - cumulative_.begin()), pictures_.size() - 1)];
-  const int64_t s = scale_, p = patch_;
-  const unsigned turn = augment ? static_cast<unsigned>(rng.below(8)) : 0;
+  const int64_t s = scale_;
   if (picture.lr.defined()) {
-    int64_t y = rng.below(picture.lr.dim(0) - p + 1), x = rng.below(picture.lr.dim(1) - p + 1);
-    copy_square<uint8_t>(picture.lr, y, x, p, turn, lr);
-    copy_square<uint8_t>(picture.hr, y * s, x * s, p * s, turn, hr);
-    return;
+    const int64_t h = std::min(size, picture.lr.height), w = std::min(size, picture.lr.width);
+    const int64_t y = rng.below(picture.lr.height - h + 1), x = rng.below(picture.lr.width - w + 1);
+    return {piece_of(picture.lr, y, x, h, w), piece_of(picture.hr, y * s, x * s, h * s, w * s)};
   }
-  // The HR square is degraded with a margin around it, so that its borders come out as in the whole picture.
-  const DegradeConfig& degrade_config = sources_[picture.source].degrade;
-  const int64_t H = picture.hr.dim(0), W = picture.hr.dim(1), margin = margin_of(degrade_config, s);
-  const int64_t y = rng.below(H - p * s + 1), x = rng.below(W - p * s + 1);
+  // The HR piece is degraded with a margin around it, so that its borders come out as in the whole picture.
+  const DegradeConfig& config = sources_[picture.source].degrade;
+  const int64_t H = picture.hr.height, W = picture.hr.width, margin = margin_of(config, s);
+  const int64_t h = std::min(size, H / s), w = std::min(size, W / s);
+  const int64_t y = rng.below(H - h * s + 1), x = rng.below(W - w * s + 1);
   const int64_t top = std::min(margin, y / s), left = std::min(margin, x / s);
-  const int64_t rows = top + p + std::min(margin, (H - y) / s - p);
-  const int64_t columns = left + p + std::min(margin, (W - x) / s - p);
-  Tensor region({rows * s, columns * s, 3});
-  for (int64_t r = 0; r < rows * s; ++r) {
-    const uint8_t* from = picture.hr.data<uint8_t>() + ((y - top * s + r) * W + x - left * s) * 3;
-    float* to = region.data<float>() + r * columns * s * 3;
-    for (int64_t i = 0; i < columns * s * 3; ++i) to[i] = static_cast<float>(from[i]) / 255;
+  const int64_t rows = top + h + std::min(margin, (H - y) / s - h);
+  const int64_t columns = left + w + std::min(margin, (W - x) / s - w);
+  Tensor region = piece_of(picture.hr, y - top * s, x - left * s, rows * s, columns * s);
+  const Rng drawn = rng.split(kDegrade);
+  Tensor small;
+  if (config.type == "ordered" && config.usm) {  // sharpened once, to start from and to aim at
+    Degradation steps = draw_degradation(config, s, rows * s, columns * s, drawn);
+    region = sharpen_usm(region);
+    steps.erase(steps.begin());
+    small = apply_degradation(steps, region);
+  } else {
+    small = degrade(region, s, config, drawn);
   }
-  Tensor small = degrade(region, s, degrade_config, rng.split(1));
-  copy_square<float>(small, top, left, p, turn, lr);
-  if (degrade_config.type == "ordered" && degrade_config.usm)
-    copy_square<float>(sharpen_usm(region), top * s, left * s, p * s, turn, hr);
-  else
-    copy_square<uint8_t>(picture.hr, y, x, p * s, turn, hr);
+  return {inner(small, top, left, h, w), inner(region, top * s, left * s, h * s, w * s)};
 }
 
 std::pair<Tensor, Tensor> Dataset::whole(size_t index) const {
   const Picture& picture = pictures_.at(index);
-  if (picture.lr.defined()) return {picture.lr, picture.hr};
-  Tensor lr = degrade(to_float(picture.hr), scale_, sources_[picture.source].degrade, Rng(1).split(index));
-  return {to_u8(lr), picture.hr};
+  const Tensor hr = picture.hr.tensor();
+  if (picture.lr.defined()) return {picture.lr.tensor(), hr};
+  Tensor lr = degrade(to_float(hr), scale_, sources_[picture.source].degrade, Rng(1).split(index));
+  return {to_u8(lr), hr};
 }
 
 }  // namespace dgp

@@ -3,14 +3,17 @@
 #include <chrono>
 
 #include "train/data.h"
+#include "train/pool.h"
 
 namespace dgp {
 namespace {
-constexpr int64_t kAhead = 4;  // batches ready or in the making, besides one a worker
+constexpr double kMostWaiting = 0.05;  // share of the time without a word
 }  // namespace
 
 Loader::Loader(const Dataset& data, const TrainConfig& config, int64_t first)
     : data_(data), config_(config), next_made_(first), next_taken_(first) {
+  if (config.data.pool.pairs > 0)
+    pool_ = std::make_unique<PairPool>(data, config.data.pool, static_cast<uint64_t>(config.seed));
   for (int64_t i = 0; i < config.data.workers; ++i) workers_.emplace_back([this] { work(); });
 }
 
@@ -26,7 +29,8 @@ Loader::~Loader() {
 void Loader::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stop_ || next_made_ < next_taken_ + kAhead + config_.data.workers; });
+    changed_.wait(lock,
+                  [&] { return stop_ || next_made_ < next_taken_ + kBatchesAhead + config_.data.workers; });
     if (stop_) return;
     const int64_t number = next_made_++;
     lock.unlock();
@@ -48,8 +52,17 @@ void Loader::work() {
 }
 
 Batch Loader::make(int64_t number) const {
-  const Rng rng(static_cast<uint64_t>(config_.seed), 0xda7a);
-  return data_.batch(rng.split(static_cast<uint64_t>(number)), config_.data.batch, config_.data.augment);
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed), 0xda7a).split(static_cast<uint64_t>(number));
+  return pool_ ? make_from_pool(rng, number) : data_.batch(rng, config_.data.batch, config_.data.augment);
+}
+
+Batch Loader::make_from_pool(const Rng& rng, int64_t number) const {
+  const int64_t n = config_.data.batch, p = data_.patch(), P = p * data_.scale();
+  Batch batch{Tensor({n, p, p, 3}), Tensor({n, P, P, 3})};
+  for (int64_t i = 0; i < n; ++i)
+    pool_->sample(number * n + i, rng.split(static_cast<uint64_t>(i)), config_.data.augment,
+                  batch.lr.data<float>() + i * p * p * 3, batch.hr.data<float>() + i * P * P * 3);
+  return batch;
 }
 
 Batch Loader::next() {
@@ -62,6 +75,27 @@ Batch Loader::next() {
   changed_.notify_all();
   waited_ += std::chrono::duration<double>(Clock::now() - start).count();
   return batch;
+}
+
+std::string waiting_advice(const TrainConfig& config, double waiting, int64_t cores) {
+  if (waiting <= kMostWaiting) return "";
+  char share[64];
+  std::snprintf(share, sizeof share, "training waits for data %.0f%% of the time: ", 100 * waiting);
+  std::string advice;
+  const auto add = [&](const std::string& text) { advice += (advice.empty() ? "" : "; or ") + text; };
+  if (config.data.workers < cores)
+    add("set data.workers to " + std::to_string(std::min(cores, config.data.workers * 2)));
+  bool degraded = false;
+  for (const SourceConfig& source : config.data.train)
+    degraded = degraded || (source.lr.empty() && source.degrade.type != "bicubic");
+  if (degraded)
+    add("let several patches come from one degraded pair (data.pool: {pairs: 180, reuse: 8}); or choose a "
+        "shorter degradation (degrade.orders: 1, usm: false, smaller kernels), or make the pairs "
+        "beforehand");
+  if (!config.data.pack.empty())
+    add("put data.pack on a faster disk, or leave it out if the pixels fit into memory");
+  if (advice.empty()) advice = "the machine is busy with something else, or the network is too small for it";
+  return share + advice;
 }
 
 }  // namespace dgp

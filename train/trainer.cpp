@@ -50,6 +50,7 @@ class Trainer {
     return checkpoint_iteration(path) % config_.checkpoint.every == 0;
   }
   void write_line(double lr, double norm, const TrainProgress& now);
+  void advise(double waiting);
   void validate();
   std::vector<OperatorKernels> operators();  // of the averaged network; none where it has no DGConv
   void note_balance();
@@ -74,6 +75,8 @@ class Trainer {
   double shown_rate_ = 0, shown_waiting_ = 0, last_loss_ = 0;  // of the last whole window of the log
   int64_t since_window_ = 0;
   int failed_writes_ = 0;  // since the last checkpoint
+  int windows_ = 0;
+  bool advised_ = false;
   int64_t saved_at_ = -1;
 };
 
@@ -82,10 +85,12 @@ Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume
       hooks_(hooks),
       folder_(config, resume),
       learner_(std::make_unique<Learner>(config)),
-      data_(config.data.train, config.model.scale, config.data.patch, config.data.cache << 20),
+      data_(config.data.train, {config.model.scale, config.data.patch, config.data.cache << 20,
+                                config.data.pack, hooks.message}),
       validator_(config, folder_.path("val")),
       watch_(config),
-      preview_(data_.batch(Rng(static_cast<uint64_t>(config.seed), kPreviewStream), 1, false)) {
+      preview_(
+          data_.batch(Rng(static_cast<uint64_t>(config.seed), kPreviewStream), 1, AugmentConfig::none())) {
   begin(resume);
 }
 
@@ -258,6 +263,7 @@ void Trainer::account(const StepResult& result, double lr) {
   if (at_.iteration % config_.log.every == 0) {
     now.logged = true;
     keep_going("metrics.jsonl", [&] { write_line(lr, result.norm, now); });
+    advise(now.waiting);
     last_loss_ = now.loss;
     at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0;
     if (shown_rate_ == 0 || seconds_since(window_start_) >= kRateSeconds) {
@@ -277,6 +283,14 @@ void Trainer::write_line(double lr, double norm, const TrainProgress& now) {
   if (std::isfinite(norm)) line["grad_norm"] = norm;
   folder_.metrics(line.dump());
   folder_.log(to_text(now, config_.validate.best));
+}
+
+// Once, and not of the first line of the log, which begins with empty queues.
+void Trainer::advise(double waiting) {
+  if (++windows_ < 2 || advised_) return;
+  const std::string advice = waiting_advice(config_, waiting, std::thread::hardware_concurrency());
+  advised_ = !advice.empty();
+  if (advised_) tell(advice);
 }
 
 TrainProgress Trainer::progress(double lr) const {

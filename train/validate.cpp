@@ -31,6 +31,11 @@ double Quality::by_name(const std::string& name) const {
   return name == "psnr_rgb" ? psnr_rgb : name == "psnr_y" ? psnr_y : name == "ssim_rgb" ? ssim_rgb : ssim_y;
 }
 
+int64_t least_validation_size(const TrainConfig& config) {
+  const int64_t scale = config.model.scale;
+  return std::max<int64_t>(8, (2 * config.validate.border + 11 + scale - 1) / scale);
+}
+
 Validator::Validator(const TrainConfig& config, const std::string& folder)
     : scale_(config.model.scale),
       border_(config.validate.border),
@@ -38,7 +43,7 @@ Validator::Validator(const TrainConfig& config, const std::string& folder)
       images_(static_cast<size_t>(config.validate.images)),
       folder_(folder) {
   if (config.validate.data.empty()) return;
-  const int64_t least = std::max<int64_t>(8, (2 * border_ + 11 + scale_ - 1) / scale_);
+  const int64_t least = least_validation_size(config);
   Dataset data(config.validate.data, scale_, least, config.data.cache << 20);
   for (size_t i = 0; i < data.pictures().size(); ++i) {
     auto [lr, hr] = data.whole(i);

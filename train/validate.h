@@ -28,6 +28,9 @@ struct Validation {
   Quality mean, baseline;
 };
 
+// LR pixels a side that a validation picture must have at least, for SSIM's window inside the border.
+int64_t least_validation_size(const TrainConfig& config);
+
 class Validator {
  public:
   Validator(const TrainConfig& config, const std::string& folder);

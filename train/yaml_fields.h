@@ -33,6 +33,8 @@ class FieldReader {
   bool has(const std::string& key) const;
   bool is_list(const std::string& key) const { return has(key) && child(key.c_str()).IsSequence(); }
 
+  bool is_scalar(const std::string& key) const { return has(key) && child(key.c_str()).IsScalar(); }
+
   void value(const char* key, int64_t& into, int64_t low, int64_t high);
   void value(const char* key, double& into, double low, double high);
   void value(const char* key, bool& into);
@@ -90,6 +92,7 @@ class FieldWriter {
   static constexpr bool reading = false;
   bool has(const std::string&) const { return false; }
   bool is_list(const std::string&) const { return false; }
+  bool is_scalar(const std::string&) const { return false; }
 
   void value(const char* key, int64_t& from, int64_t, int64_t) { node_[key] = std::to_string(from); }
   void value(const char* key, double& from, double, double) { node_[key] = text(from); }

@@ -41,12 +41,12 @@ TEST_CASE("pictures without a partner, of the wrong size, too small or damaged a
   write_pictures(temp / "hr", 4, 40, 48);
   write_pictures(temp / "lr", 3, 20, 24);
   SourceConfig source{.lr = temp / "lr", .hr = temp / "hr"};
-  CHECK_THAT(complaint(source), ContainsSubstring("p3.png: no partner"));
+  CHECK_THAT(complaint(source), ContainsSubstring("p3.png: has no partner"));
   source.skip = {"p3"};
   CHECK(complaint(source) == "accepted");
-  CHECK_THAT(complaint(source, 3),
-             ContainsSubstring("p0.png: is 24x20, but its partner is 48x40, not 3 times") &&
-                 ContainsSubstring("p2.png"));
+  CHECK_THAT(complaint(source, 3), ContainsSubstring("p0.png: is 24x20, but its partner") &&
+                                       ContainsSubstring("is 48x40, not 3 times") &&
+                                       ContainsSubstring("p2.png"));
   CHECK_THAT(complaint(source, 2, 21), ContainsSubstring("smaller than a patch of 42x42"));
   std::filesystem::resize_file(temp / "hr/p1.png", 100);
   CHECK_THAT(complaint(source), ContainsSubstring("p1.png") && !ContainsSubstring("p2.png"));
@@ -59,8 +59,10 @@ TEST_CASE("one folder holds pairs told apart by patterns") {
   TempFolder temp;
   for (const char* name : {"a_LR.png", "a_HR.png", "b_LR.png", "b_HR.png"})
     write_image(temp / name, {test_picture(16, 16, 1), 8});
-  auto found =
-      find_pictures({.lr = temp / "", .hr = temp / "", .lr_pattern = "*_LR.png", .hr_pattern = "*_HR.png"});
+  std::vector<Finding> findings;
+  auto found = find_pictures(
+      {.lr = temp / "", .hr = temp / "", .lr_pattern = "*_LR.png", .hr_pattern = "*_HR.png"}, findings);
+  CHECK(findings.empty());
   REQUIRE(found.size() == 2);
   CHECK(found[1].name == "b");
   CHECK_THAT(found[1].lr, ContainsSubstring("b_LR.png"));
@@ -86,7 +88,7 @@ TEST_CASE("patches of pairs stay aligned under flips and transposition") {
   Dataset data({{.lr = temp / "lr", .hr = temp / "hr"}}, 3, 7, 1 << 20);
   for (uint64_t seed = 0; seed < 40; ++seed) {
     Tensor a({7, 7, 3}), b({21, 21, 3});
-    data.sample(Rng(seed), true, a.data<float>(), b.data<float>());
+    data.sample(Rng(seed), {}, a.data<float>(), b.data<float>());
     for (int64_t y = 0; y < 21; ++y)
       for (int64_t x = 0; x < 21; ++x)
         REQUIRE(b.data<float>()[(y * 21 + x) * 3] == a.data<float>()[(y / 3 * 7 + x / 3) * 3]);
@@ -106,7 +108,7 @@ TEST_CASE("bicubic on the fly is imresize of the whole picture, up to the border
   int matches = 0;
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Tensor a({12, 12, 3}), b({48, 48, 3});
-    data.sample(Rng(seed), false, a.data<float>(), b.data<float>());
+    data.sample(Rng(seed), AugmentConfig::none(), a.data<float>(), b.data<float>());
     for (int64_t x : {0, 4}) {  // the patch begins on the grid of the whole picture's LR
       if (!std::equal(b.data<float>(), b.data<float>() + 48 * 3, hr.data<float>() + x * 3)) continue;
       ++matches;

@@ -40,6 +40,7 @@ inline dgp::TrainConfig small_run(const TempFolder& temp) {
   c.model.scale = 2, c.model.options = {{"channels", 4}, {"blocks", 1}};
   c.data.train = {dgp::SourceConfig{.hr = temp / "hr"}};
   c.data.patch = 12, c.data.batch = 2;
+  c.data.augment.channels = c.data.augment.cutblur = c.data.augment.mixup = 0.3;
   c.optimizer.lr = 1e-3;
   c.iterations = 12;
   c.checkpoint.every = 5, c.log.every = 2;

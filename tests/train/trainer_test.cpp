@@ -50,7 +50,7 @@ TEST_CASE("four patches can be learnt by heart") {
   write_pictures(temp / "hr", 4, 24, 24);  // each just one patch
   TrainConfig config = small_run(temp);
   config.model.options["channels"] = 8;
-  config.data.batch = 4, config.data.augment = false;
+  config.data.batch = 4, config.data.augment = AugmentConfig::none();
   config.iterations = 400, config.optimizer.lr = 5e-3, config.log.every = 20, config.ema = 0.9;
   config.validate.data = config.data.train;
   config.validate.every = 400, config.validate.border = 0;
