@@ -187,23 +187,24 @@ std::string header(int64_t width, int64_t height, bool halved, const std::vector
 }
 
 // 8x8 values of component c, Y, Cb or Cr less 128, from (y, x) on, each the mean of step x step pixels. The
-// last row and column repeat.
+// last row and column repeat. Whole numbers, rounded where libjpeg rounds: each pixel's, and, with a bias of
+// 1 and 2 quarters in turn, the mean's.
 void take_block(const Tensor& pixels, int64_t y, int64_t x, size_t c, int64_t step, float (&block)[64]) {
   static constexpr float kWeights[3][3] = {
       {0.299f, 0.587f, 0.114f}, {-0.168735892f, -0.331264108f, 0.5f}, {0.5f, -0.418687589f, -0.081312411f}};
   static constexpr float kGrey[3] = {1, 0, 0};
   const int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
-  const float* w = C == 1 ? kGrey : kWeights[c];
+  const float *w = C == 1 ? kGrey : kWeights[c], zero = c == 0 ? 0.5f : 128.5f;
   for (int64_t i = 0; i < 64; ++i) {
-    float sum = 0;
+    int sum = step == 2 ? 1 + i % 2 : 0;
     for (int64_t v = 0; v < step; ++v)
       for (int64_t u = 0; u < step; ++u) {
         const int64_t row = std::min(y + i / 8 * step + v, H - 1),
                       column = std::min(x + i % 8 * step + u, W - 1);
         const uint8_t* p = pixels.data<uint8_t>() + (row * W + column) * C;
-        sum += w[0] * p[0] + w[1] * p[C / 3] + w[2] * p[C / 3 * 2];
+        sum += std::min(255, static_cast<int>(zero + w[0] * p[0] + w[1] * p[C / 3] + w[2] * p[C / 3 * 2]));
       }
-    block[i] = sum / static_cast<float>(step * step) - (c == 0 ? 128 : 0);
+    block[i] = static_cast<float>((step == 2 ? sum / 4 : sum) - 128);
   }
 }
 

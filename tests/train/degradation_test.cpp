@@ -148,8 +148,10 @@ TEST_CASE("the file coder loses what libjpeg loses, whole and halved colour") {
           apart += std::pow(255 * y.data<float>()[i] - theirs, 2);
           lost += std::pow(255 * x.data<float>()[i] - theirs, 2);
         }
-    // libjpeg transforms in whole numbers, dgp in floats: a coefficient here and there rounds the other way.
-    CHECK(std::sqrt(apart) < 0.15 * std::sqrt(lost));
+    // libjpeg's transform gives whole eighths, dgp's floats: with quantiser steps of about 8 and more, at
+    // most one coefficient in 64 rounds the other way and is a step apart, where a step's twelfth of a square
+    // is lost.
+    CHECK(apart < 12.0 / 64 * lost);
   }
 }
 
