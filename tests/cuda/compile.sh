@@ -1,15 +1,11 @@
 #!/bin/sh
-# compile.sh NVCC CXX FILES...: compiles .cu files for the oldest and the newest GPU that dgp is built for, treating
-# warnings as errors; writes nothing.
+# compile.sh NVCC CXX FILES...: compiles .cu files for the oldest and the newest GPU that dgp is built for, both in
+# one call and two files at a time, treating warnings as errors; writes nothing.
 set -eu
 nvcc=$1 cxx=$2
 shift 2
 root=$(cd "$(dirname "$0")/../.." && pwd)
 case $cxx in *clang*) cxx=g++ ;; esac
-for file in "$@"; do
-  for arch in 75 90; do
-    echo "nvcc sm_$arch $file"
-    "$nvcc" -std=c++20 -ccbin "$cxx" -arch=sm_$arch -DDGP_CUDA -I"$root" -Werror all-warnings -Xcompiler -Wall,-Wextra \
-      -c "$file" -o /dev/null
-  done
-done
+printf '%s\0' "$@" | xargs -0 -n 1 -P 2 "$nvcc" -std=c++20 -ccbin "$cxx" \
+  -gencode arch=compute_75,code=sm_75 -gencode arch=compute_90,code=sm_90 -DDGP_CUDA -I"$root" -Werror all-warnings \
+  -Xcompiler -Wall,-Wextra -o /dev/null -c
