@@ -14,8 +14,8 @@ Var window_means(const Var& x, int64_t k);
 
 namespace cpu {
 
-// Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. f32 rows are summed in segments of
-// 16 pixels counted from the left, the segments in double, so the result depends on the row alone.
+// Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. f32 rows are summed in segments
+// of 16 pixels counted from the left, the segments in double, so the result depends on the row alone.
 template <class T>
 void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums);
 

@@ -163,8 +163,9 @@ TemporaryFile::TemporaryFile(int64_t bytes) : folder_(temporary_folder()), bytes
   // Asked first, since reserving takes all that there is before it fails. Where a file system cannot reserve,
   // writing will tell.
   struct statvfs room;
-  bool fits = ::fstatvfs(fd_, &room) != 0 ||
-              static_cast<double>(room.f_bavail) * static_cast<double>(room.f_frsize) >= static_cast<double>(bytes);
+  bool fits =
+      ::fstatvfs(fd_, &room) != 0 ||
+      static_cast<double>(room.f_bavail) * static_cast<double>(room.f_frsize) >= static_cast<double>(bytes);
   if (!fits) errno = ENOSPC;
   if (fits && (::fallocate(fd_, 0, 0, bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)) return;
   int why = errno;

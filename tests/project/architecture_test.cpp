@@ -1,6 +1,6 @@
-// The folders are layers: tensor <- autograd <- ops <- models <- {infer, report <- train} <- cli, and image on
-// tensor alone. A file includes its own layer and those it stands on. This reads every #include and names each
-// that does not.
+// The folders are layers: tensor <- autograd <- ops <- models <- {infer, report <- train} <- cli, and image
+// on tensor alone. A file includes its own layer and those it stands on. This reads every #include and names
+// each that does not.
 #include <filesystem>
 #include <fstream>
 #include <iterator>
