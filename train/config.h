@@ -106,7 +106,7 @@ struct TrainConfig {
   int64_t seed = 1, iterations = 100000, threads = 0;
   struct {
     std::string type = "dgpnet";         // of networks() (train/network.h)
-    std::string preset = {}, init = {};  // init: a safetensors file of training form to start from
+    std::string preset = {}, init = {};  // init: a safetensors file of either form to start from
     int64_t scale = 4;
     Options options = {};  // of that type; what is not there has the type's default
   } model;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/state.h"
+#include "models/unfuse.h"
 
 namespace dgp {
 namespace {
@@ -39,6 +40,21 @@ std::vector<NetworkKind> own_networks() {
            }}};
 }
 
+// Weights of either form.
+void start_from(DGPNet& net, const SafeTensors& state, const std::string& source) {
+  const auto fused = state.metadata.find("fused");
+  if (fused == state.metadata.end() || fused->second != "true") return load_state_dict(net, state, source);
+  DGPNet given = model_from(state, source);
+  if (!(given.config == net.config))
+    fail(ErrorCode::bad_file, source, ": holds a DGPNet ", to_json(given.config),
+         ", but the configuration asks for ", to_json(net.config));
+  try {
+    set_fused(net, given);
+  } catch (const Error& error) {
+    fail(ErrorCode::bad_file, source, ": cannot be trained further: ", error.what());
+  }
+}
+
 std::string config_json(const TrainConfig& config) {
   const NetworkKind& kind = *networks().find(config.model.type);
   const Options options = with_defaults(kind, config.model.options);
@@ -70,7 +86,7 @@ std::unique_ptr<Network> make_network(const TrainConfig& config) {
   if (m.init.empty()) return network;
   const SafeTensors state = read_safetensors(m.init);
   if (DGPNet* net = network->dgpnet())
-    load_state_dict(*net, state, m.init);
+    start_from(*net, state, m.init);
   else
     load_named_tensors([&](const Visitor& visitor) { network->visit(visitor); }, state, m.init,
                        m.type + " " + config_json(config));

@@ -2,6 +2,7 @@
 #include "train/network.h"
 
 #include "models/initialise.h"
+#include "models/state.h"
 #include "ops/conv2d.h"
 #include "ops/pixel_shuffle.h"
 #include "ops/pointwise.h"
@@ -79,6 +80,34 @@ TEST_CASE(
   config.model.options["features"] = 7;
   CHECK_THROWS_WITH(make_network(config), ContainsSubstring("espcn {\"scale\":2,\"features\":7}") &&
                                               ContainsSubstring("conv1.weight is f32[6,3,5,5]"));
+}
+
+TEST_CASE("training starts from weights of either form") {
+  TempFolder temp;
+  TrainConfig config =
+      parse_config("data: {train: [{hr: a}]}\nmodel: {scale: 2, channels: 4, blocks: 1, init: '" +
+                       temp / "f.safetensors" + "'}\n",
+                   "my.yml");
+  DGPNet drawn({2, 4, 1}, Rng(5));
+  save_model(temp / "drawn.safetensors", drawn);
+  DGPNet fused = fuse(drawn);
+  save_model(temp / "f.safetensors", fused);
+  auto network = make_network(config);
+  CHECK(!network->dgpnet()->deploy);
+  const Var x(uniform_tensor({1, 6, 5, 3}, 1, Rng(6)));
+  const Tensor expected = drawn(x).value(), found = (*network)(x).value();
+  for (int64_t i = 0; i < expected.numel(); ++i)
+    CHECK(std::abs(found.data<float>()[i] - expected.data<float>()[i]) <= 1e-5F);
+
+  config.model.options["channels"] = 5;
+  CHECK_THROWS_WITH(make_network(config),
+                    ContainsSubstring(temp / "f.safetensors") && ContainsSubstring("\"channels\":4") &&
+                        ContainsSubstring("asks for") && ContainsSubstring("\"channels\":5"));
+  config.model.options["channels"] = 4;
+  fused.body[0].structural.weight.value().fill(0.5);
+  save_model(temp / "f.safetensors", fused);
+  CHECK_THROWS_WITH(make_network(config),
+                    ContainsSubstring("body.0.structural") && ContainsSubstring("cannot be trained further"));
 }
 
 TEST_CASE("names of networks: unknown, and options of another network") {
