@@ -121,13 +121,12 @@ const KernelSpace<T>& kernels_for() {
     return *active_kernels().kernel_space_f64;
 }
 
-// f(set, output, kernels, scratch) for every output of every set.
+// f(set, output, kernels) for every output of every set.
 template <class T, class F>
 void for_each_output(const Sizes& s, const std::vector<Set>& sets, const F& f) {
   auto work = static_cast<int64_t>(kMostOperators) * std::max<int64_t>(1, s.slab());
   parallel_for(s.sets * s.outputs, std::max<int64_t>(1, kPointwiseGrain / work),
                [&](int64_t begin, int64_t end) {
-                 std::vector<T> scratch(static_cast<size_t>(s.slab() + s.inputs));
                  for (int64_t i = begin; i < end; ++i) {
                    const Set& set = sets[static_cast<size_t>(i / s.outputs)];
                    int64_t o = i % s.outputs;
@@ -136,7 +135,7 @@ void for_each_output(const Sizes& s, const std::vector<Set>& sets, const F& f) {
                    for (size_t j = 0; j < set.raw.size(); ++j)
                      kernels.raw[j] = set.raw[j].data<T>() + o * s.slab();
                    if (set.location.defined()) kernels.location = set.location.data<int64_t>() + o * s.inputs;
-                   f(i / s.outputs, o, kernels, scratch.data());
+                   f(i / s.outputs, o, kernels);
                  }
                });
 }
@@ -154,8 +153,8 @@ template <class T>
 void run_forward(const Sizes& s, std::vector<Set>& sets, const Tensor& w) {
   const KernelSpace<T>& kernels = kernels_for<T>();
   Tensor squares({s.sets, s.outputs, static_cast<int64_t>(kMostOperators) * s.taps()}, DType::f64);
-  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw, T* scratch) {
-    kernels.squares(raw, squares.data<double>() + (i * s.outputs + o) * squares.dim(2), scratch);
+  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw) {
+    kernels.squares(raw, squares.data<double>() + (i * s.outputs + o) * squares.dim(2));
   });
   for (int64_t i = 0; i < s.sets; ++i) {
     Set& set = sets[static_cast<size_t>(i)];
@@ -163,9 +162,9 @@ void run_forward(const Sizes& s, std::vector<Set>& sets, const Tensor& w) {
     for (double& r : rms) r = std::sqrt(r / static_cast<double>(s.outputs * s.inputs) + kTinySquare);
     set.balance = balance(std::move(rms), set.w1, set.b1, set.w2, set.b2);
   }
-  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw, T* scratch) {
+  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw) {
     kernels.weighted_sum(raw, sets[static_cast<size_t>(i)].balance.alpha.data(),
-                         w.data<T>() + (i * s.outputs + o) * s.slab(), scratch);
+                         w.data<T>() + (i * s.outputs + o) * s.slab());
   });
 }
 
@@ -176,8 +175,8 @@ std::vector<Tensor> run_backward(const Sizes& s, const std::vector<Set>& sets, c
   const KernelSpace<T>& kernels = kernels_for<T>();
   auto slab_of = [&](int64_t i, int64_t o) { return dy.data<T>() + (i * s.outputs + o) * s.slab(); };
   Tensor dots({s.sets, s.outputs, static_cast<int64_t>(kMostOperators)}, DType::f64);
-  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw, T* scratch) {
-    kernels.dots(raw, slab_of(i, o), dots.data<double>() + (i * s.outputs + o) * dots.dim(2), scratch);
+  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw) {
+    kernels.dots(raw, slab_of(i, o), dots.data<double>() + (i * s.outputs + o) * dots.dim(2));
   });
   std::vector<Tensor> grads;
   std::vector<Vector> scales;
@@ -199,12 +198,12 @@ std::vector<Tensor> run_backward(const Sizes& s, const std::vector<Set>& sets, c
       g.rms[p] /= static_cast<double>(s.outputs * s.inputs) * set.balance.rms[p];
     scales.push_back(std::move(g.rms));
   }
-  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw, T* scratch) {
+  for_each_output<T>(s, sets, [&](int64_t i, int64_t o, const OutputKernels<T>& raw) {
     auto at = static_cast<size_t>(i);
     T* draw[kMostOperators] = {};
     for (size_t j = 0; j < sets[at].raw.size(); ++j)
       if (const Tensor& grad = grads[first[at] + j]; grad.defined()) draw[j] = grad.data<T>() + o * s.slab();
-    kernels.gradient(raw, sets[at].balance.alpha.data(), scales[at].data(), slab_of(i, o), draw, scratch);
+    kernels.gradient(raw, sets[at].balance.alpha.data(), scales[at].data(), slab_of(i, o), draw);
   });
   return grads;
 }
@@ -225,7 +224,8 @@ void check_set(const KernelSet& set, const Tensor& like) {
   check(n >= 1 && set.raw.size() <= kMostOperators && set.raw.size() == set.operators.size(),
         "fused_kernels: expects one raw kernel for each of 1 to ", kMostOperators, " operators, got ", n,
         " for ", set.operators.size());
-  check(k == like.dim(2) && k % 2 == 1, "fused_kernels: expects [O,k,k,I] with k odd, got ",
+  check(k == like.dim(2) && k % 2 == 1 && k <= kMostKernelSide,
+        "fused_kernels: expects [O,k,k,I] with k odd, up to ", kMostKernelSide, ", got ",
         to_string(like.shape()));
   for (const Var& raw : set.raw) check_same("fused_kernels", like, raw.value());
   if (std::find(set.operators.begin(), set.operators.end(), Operator::idg) != set.operators.end())

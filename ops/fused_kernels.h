@@ -17,7 +17,7 @@ namespace dgp {
 
 struct KernelSet {  // of one DGConv
   std::vector<Operator> operators;
-  std::vector<Var> raw;                            // one [O,k,k,I] per operator, k odd
+  std::vector<Var> raw;                            // one [O,k,k,I] per operator, k odd, up to 15
   Tensor location;                                 // i64 [O,I] in [0, k*k), of idg, else undefined
   Var fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [hidden, n*k*k], [hidden], [n, hidden], [n]
 };

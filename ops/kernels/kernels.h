@@ -81,18 +81,19 @@ struct OutputKernels {
   const int64_t* location;  // [I], of idg
 };
 
-// Of one output, with W_j = L_j raw_j (ops/fused_kernels.h); scratch: (k*k + 1) * I.
+// Of one output, with W_j = L_j raw_j (ops/fused_kernels.h); k up to kMostKernelSide.
+constexpr int kMostKernelSide = 15;
 template <class T>
 struct KernelSpace {
   // sums [n*k*k] = sum_i W_j[tap, i]^2
-  void (*squares)(const OutputKernels<T>& kernels, double* sums, T* scratch);
+  void (*squares)(const OutputKernels<T>& kernels, double* sums);
   // sum [k*k, I] = sum_j alpha_j W_j
-  void (*weighted_sum)(const OutputKernels<T>& kernels, const double* alpha, T* sum, T* scratch);
+  void (*weighted_sum)(const OutputKernels<T>& kernels, const double* alpha, T* sum);
   // sums [n] = <dy, W_j>
-  void (*dots)(const OutputKernels<T>& kernels, const T* dy, double* sums, T* scratch);
+  void (*dots)(const OutputKernels<T>& kernels, const T* dy, double* sums);
   // draw_j [k*k, I] = L_j^T (alpha_j dy + scale_j[tap] W_j), where draw_j is not null
   void (*gradient)(const OutputKernels<T>& kernels, const double* alpha, const double* scale, const T* dy,
-                   T* const* draw, T* scratch);
+                   T* const* draw);
 };
 
 struct Kernels {
