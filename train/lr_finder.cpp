@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <sstream>
 
+#include "report/html.h"
 #include "train/learner.h"
-#include "train/report_page.h"
 
 namespace dgp {
 namespace {
@@ -111,11 +111,10 @@ std::string to_html(const LrFound& found, const TrainConfig& config) {
             *std::max_element(found.smoothed.begin(), found.smoothed.end())};
   const double pad = std::max(0.02, 0.1 * (axes.top - axes.bottom));
   axes.bottom -= pad, axes.top += pad;
+  const std::string title = config.name + ": learning rate";
   std::ostringstream html;
-  html << "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>" << config.name
-       << ": learning rate</title>" << kReportStyle << "</head><body><main><h1>" << config.name
-       << ": learning rate</h1><p>Suggested: optimizer.lr " << text_of(found.suggested) << " for "
-       << config.optimizer.type << ". Least loss at " << text_of(found.least)
+  html << "<h1>" << escaped(title) << "</h1><p>Suggested: optimizer.lr " << text_of(found.suggested)
+       << " for " << escaped(config.optimizer.type) << ". Least loss at " << text_of(found.least)
        << (found.diverged ? ", broken at " + text_of(found.rates.back()) : std::string()) << ". "
        << found.rates.size()
        << " steps, each at a higher rate than the one before; loss relative to the untrained "
@@ -133,8 +132,8 @@ std::string to_html(const LrFound& found, const TrainConfig& config) {
          << "</text>";
   html << polyline(axes, "faint", found.rates, found.losses)
        << polyline(axes, "main", found.rates, found.smoothed) << marker(axes, found.suggested, "suggested", 0)
-       << marker(axes, found.least, "least", 1) << "</svg></figure></main></body></html>\n";
-  return html.str();
+       << marker(axes, found.least, "least", 1) << "</svg></figure>\n";
+  return page(title, html.str());
 }
 
 }  // namespace dgp
