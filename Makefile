@@ -11,7 +11,7 @@ GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ni
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all program configure deps test test-large kills demo bench bench-peers asan ubsan tsan fuzz install format clean
+.PHONY: all program configure deps test test-large kills demo bench bench-peers study asan ubsan tsan fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
@@ -67,6 +67,12 @@ bench: program
 PEERS ?=
 bench-peers: program
 	python3 bench/peers/run.py --dgp $(DGP) --venv $(BUILD)/peers-venv --json $(BUILD)/peers.json $(PEERS)
+
+# What each ingredient of the network is worth, trained with and without it: docs/study.md. It may be stopped and
+# goes on when started again. STUDY: options of bench/study.py, as --seeds 1 2 3, --set data.train.0.lr=DIR.
+STUDY ?=
+study: program
+	python3 bench/study.py --dgp $(DGP) --config configs/study.yml --out runs/study $(STUDY)
 
 # The tests again, under sanitizers, each in a build folder of its own. ThreadSanitizer knows the OpenMP of clang
 # alone: it needs the packages clang and libomp-dev.

@@ -44,6 +44,7 @@ ordered_json model_info(const std::string& file, bool tensors) {
                     {"multiply_adds_480x270", multiply_adds(c, Form::folded, kHeight, kWidth)},
                     {"reach_pixels", reach(c)},
                     {"bytes", fs::file_size(file)}};
+  for (Part part : c.without) info["without"].push_back(kPartNames[static_cast<size_t>(part)]);
   for (const auto& [key, value] : state.metadata)
     if (key != "config" && key != "format" && key != "architecture" && key != "fused")
       info["metadata"][key] = value;

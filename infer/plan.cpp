@@ -69,7 +69,7 @@ Plan::Plan(const DGPNet& net, Precision precision)
     first_.push_back(layer(first.weight, first.bias, Activation::leaky_relu));
   }
   double channels = static_cast<double>(net.config.channels), k = static_cast<double>(net.config.kernel);
-  second_multiply_adds_ = 2 * channels * channels * k * k;
+  second_multiply_adds_ = static_cast<double>(net.config.branches()) * channels * channels * k * k;
 }
 
 double Plan::work(const Extent& lr, const Tiling& tiling) const {
@@ -136,7 +136,8 @@ void Plan::run_block(size_t index, Workspace& space, const Tick& tick, const Lay
     return rows;
   };
 
-  std::vector<double> sums(static_cast<size_t>(k * k * 2 * channels));
+  const int64_t inner = net_.config.branches() * channels;  // channels of h
+  std::vector<double> sums(static_cast<size_t>(k * k * inner));
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
     Tensor rows = append(begin, end);
     observed(observe, "sums", block, 0, bytes_of(rows),
@@ -147,8 +148,8 @@ void Plan::run_block(size_t index, Workspace& space, const Tick& tick, const Lay
   Tensor bias;
   observed(observe, "fold", block, 0, 0, [&] {
     ConvWeights gated = net_.body[index].second(means_of(sums, static_cast<double>(height * width), k));
-    second.emplace(gated.weight.value().reshape({channels, k, k, 2 * channels}),
-                   Conv2dOptions{.padding = halo}, precision_);
+    second.emplace(gated.weight.value().reshape({channels, k, k, inner}), Conv2dOptions{.padding = halo},
+                   precision_);
     bias = gated.bias.value().reshape({channels});
   });
 

@@ -33,7 +33,7 @@ std::vector<Slot> slots(const DGPNetConfig& c, const Extent& lr, const Tiling& t
   int64_t hr_height = c.scale * lr.height, hr_width = c.scale * lr.width;
   int64_t window = t.keep ? height : std::min(height, t.rows + 2 * halo + kRowGrid);
   std::vector<Slot> s = {
-      {kBlock, &Workspace::block_h, {window, width, 2 * c.channels}},
+      {kBlock, &Workspace::block_h, {window, width, c.branches() * c.channels}},
       {kFinish, &Workspace::up, {std::min(height, t.finish_rows), width, 3 * su * su}},
       {kFinish, &Workspace::hr, {std::min(hr_height, t.finish_rows * su + 2 * halo + kRowGrid), hr_width, 3}},
       {kFinish, &Workspace::rows, {std::min(hr_height, t.finish_rows * su + halo + kRowGrid), hr_width, 3}},
@@ -55,7 +55,7 @@ std::vector<Slot> slots(const DGPNetConfig& c, const Extent& lr, const Tiling& t
 int64_t floats_of(const Slot& slot) { return round_up(numel(slot.shape), 16); }  // whole cache lines
 
 Shape row_sums_shape(const DGPNetConfig& c, const Extent& lr, const Tiling& t) {
-  return {std::min(feature_extent(c, lr).height, t.rows), c.kernel * 2 * c.channels};
+  return {std::min(feature_extent(c, lr).height, t.rows), c.kernel * c.branches() * c.channels};
 }
 
 int64_t finish_rows(const DGPNetConfig& c, const Extent& lr) {
@@ -104,7 +104,8 @@ int64_t bytes_of(const DGPNetConfig& config, const Extent& lr, const Tiling& til
 Tiling choose_tiling(const DGPNetConfig& config, const Extent& lr, int64_t tile_rows, int64_t budget,
                      const Surroundings& around) {
   int64_t width = feature_extent(config, lr).width, u = config.unshuffle;
-  int64_t finish = finish_rows(config, lr), tile_bytes = 2 * config.channels * width * 4;  // a row of h
+  int64_t finish = finish_rows(config, lr),
+          tile_bytes = config.branches() * config.channels * width * 4;  // a row of h
   int64_t whole = round_up(std::max<int64_t>(16, kBandBytes * num_threads() / tile_bytes), kRowGrid);
   int64_t tile = round_up(
       tile_rows > 0 ? (tile_rows + u - 1) / u : std::clamp<int64_t>(kTileBytes / tile_bytes, 16, 256),

@@ -23,81 +23,127 @@ Var parameter(const Shape& shape, int64_t fan_in,
               const Rng& rng) {  // PyTorch's default for linear and 1x1 layers
   return Var(uniform_tensor(shape, 1 / std::sqrt(static_cast<double>(fan_in)), rng), true);
 }
+
+template <class T>
+std::vector<const T*> those_there(std::initializer_list<const std::optional<T>*> parts) {
+  std::vector<const T*> there;
+  for (const std::optional<T>* part : parts)
+    if (*part) there.push_back(&**part);
+  return there;
+}
+
+Var biases_of(const std::vector<const DGConv*>& convs) {
+  std::vector<Var> biases;
+  for (const DGConv* conv : convs) biases.push_back(conv->bias);
+  return concat(biases, 0);
+}
 }  // namespace
 
-Attention::Attention(int64_t c, const Rng& rng) {
-  int64_t hidden = std::max<int64_t>(4, 2 * c / 8);
-  squeeze_weight = parameter({hidden, 2 * c}, 2 * c, rng.split(0));
-  squeeze_bias = parameter({hidden}, 2 * c, rng.split(1));
-  excite_weight = parameter({2 * c, hidden}, hidden, rng.split(2));
-  excite_bias = parameter({2 * c}, hidden, rng.split(3));
-  project_weight = parameter({c, 1, 1, 2 * c}, 2 * c, rng.split(4));
-  project_bias = parameter({c}, 2 * c, rng.split(5));
+Attention::Attention(int64_t inputs, int64_t channels, const Rng& rng, bool gated) {
+  if (gated) {
+    int64_t hidden = std::max<int64_t>(4, inputs / 8);
+    squeeze_weight = parameter({hidden, inputs}, inputs, rng.split(0));
+    squeeze_bias = parameter({hidden}, inputs, rng.split(1));
+    excite_weight = parameter({inputs, hidden}, hidden, rng.split(2));
+    excite_bias = parameter({inputs}, hidden, rng.split(3));
+  }
+  project_weight = parameter({channels, 1, 1, inputs}, inputs, rng.split(4));
+  project_bias = parameter({channels}, inputs, rng.split(5));
 }
 
 Var Attention::gate(const Var& mean) const {
+  if (!gated()) return Tensor::full(mean.shape(), 1, mean.dtype(), mean.value().device());
   Var hidden = relu(linear(mean, squeeze_weight, squeeze_bias));
   return sigmoid(linear(hidden, excite_weight, excite_bias));
 }
 
 Var Attention::operator()(const Var& z) const {
+  if (!gated()) return conv2d(z, project_weight, project_bias);
   Var g = gate(global_average_pool(z));
   return conv2d(mul(z, reshape(g, {z.dim(0), 1, 1, z.dim(3)})), project_weight, project_bias);
 }
 
 void Attention::visit(const Visitor& visitor, const std::string& prefix) {
-  visitor(prefix + ".squeeze.weight", squeeze_weight);
-  visitor(prefix + ".squeeze.bias", squeeze_bias);
-  visitor(prefix + ".excite.weight", excite_weight);
-  visitor(prefix + ".excite.bias", excite_bias);
+  if (gated()) {
+    visitor(prefix + ".squeeze.weight", squeeze_weight);
+    visitor(prefix + ".squeeze.bias", squeeze_bias);
+    visitor(prefix + ".excite.weight", excite_weight);
+    visitor(prefix + ".excite.bias", excite_bias);
+  }
   visitor(prefix + ".project.weight", project_weight);
   visitor(prefix + ".project.bias", project_bias);
 }
 
-AIIBlock::AIIBlock(int64_t c, int64_t k, const Rng& rng, bool deploy)
-    : statistical(c, c, k, kStatisticalOperators, rng.split(0), deploy),
-      structural(c, c, k, kStructuralOperators, rng.split(1), deploy),
-      stat_to_stat(c, c, k, kAllOperators, rng.split(2), deploy),
-      stat_to_struct(c, c, k, kAllOperators, rng.split(3), deploy),
-      struct_to_stat(c, c, k, kAllOperators, rng.split(4), deploy),
-      struct_to_struct(c, c, k, kAllOperators, rng.split(5), deploy),
-      attend_stat(c, rng.split(6)),
-      attend_struct(c, rng.split(7)) {}
+AIIBlock::AIIBlock(int64_t c, int64_t k, const Rng& rng, bool deploy, const Without& without) {
+  const auto has = [&](Part part) { return !without.contains(part); };
+  const bool stat = has(Part::statistical), structure = has(Part::structural);
+  const bool crossed = stat && structure && has(Part::interaction);
+  check(stat || structure, "AIIBlock: expects one of its branches, statistical or structural");
+  auto add_conv = [&](bool there, std::optional<DGConv>& conv, const std::vector<Operator>& operators,
+                      uint64_t stream) {
+    if (there)
+      conv.emplace(c, c, k, operators_left(operators, without), rng.split(stream), deploy,
+                   has(Part::balance));
+  };
+  auto add_attention = [&](bool there, std::optional<Attention>& attend, uint64_t stream) {
+    if (there) attend.emplace(crossed ? 2 * c : c, c, rng.split(stream), has(Part::attention));
+  };
+  add_conv(stat, statistical, kStatisticalOperators, 0);
+  add_conv(structure, structural, kStructuralOperators, 1);
+  add_conv(stat, stat_to_stat, kAllOperators, 2);
+  add_conv(crossed, stat_to_struct, kAllOperators, 3);
+  add_conv(crossed, struct_to_stat, kAllOperators, 4);
+  add_conv(structure, struct_to_struct, kAllOperators, 5);
+  add_attention(stat, attend_stat, 6);
+  add_attention(structure, attend_struct, 7);
+}
 
 ConvWeights AIIBlock::first() const {
-  return {fused_weights({&statistical, &structural}), concat({statistical.bias, structural.bias}, 0)};
+  const auto convs = those_there({&statistical, &structural});
+  return {fused_weights(convs), biases_of(convs)};
 }
 
 // With z = [A s; B t] + [a; b] (two convolutions and their biases), gates g and projection U = [U_A, U_B]:
 //   project(z * g) = (U_A diag(g_A) A) s + (U_B diag(g_B) B) t + U (g * [a; b]) + bias,
 // and both attentions read s through a kernel each and t likewise, so each half of h = [s, t] meets one
 // kernel: [U_A diag(g_A) for stat, for struct] [A_stat; A_struct], a matrix product per image.
+// Below, H halves of h (2; 1 with one branch) are read by M attentions each (2; 1 without interaction, where
+// an attention reads the half of its own branch).
 ConvWeights AIIBlock::second(const Var& means) const {
-  int64_t n = means.dim(0), k = means.dim(1), c = means.dim(3) / 2, taps = k * k * c;
-  // Of each half the kernels and biases that read it, for stat and for struct: [2, 2C, ...].
-  Var kernels = fused_weights({&stat_to_stat, &stat_to_struct, &struct_to_stat, &struct_to_struct});
-  Var biases =
-      reshape(concat({stat_to_stat.bias, stat_to_struct.bias, struct_to_stat.bias, struct_to_struct.bias}, 0),
-              {2, 1, 2 * c});
+  const auto convs = those_there({&stat_to_stat, &stat_to_struct, &struct_to_stat, &struct_to_struct});
+  const auto attentions = those_there({&attend_stat, &attend_struct});
+  const auto halves = static_cast<int64_t>(attentions.size());
+  const int64_t n = means.dim(0), k = means.dim(1), c = means.dim(3) / halves, taps = k * k * c;
+  const int64_t m = static_cast<int64_t>(convs.size()) / halves * c;
+  const bool reads_all = m == halves * c;
+  // Of each half the kernels and biases that read it, for stat and for struct: [H, MC, ...].
+  Var kernels = fused_weights(convs), biases = reshape(biases_of(convs), {halves, 1, m});
 
-  auto half = [&](int64_t begin) { return reshape(slice(means, 3, begin, begin + c), {1, n, taps}); };
-  Var z =
-      add(matmul(concat({half(0), half(c)}, 0), reshape(kernels, {2, 2 * c, taps}), {.transpose_b = true}),
-          biases);  // [2, N, 2C]: what s and what t contribute to the means of both attentions
-  auto gate = [&](const Attention& attend, int64_t begin) {
-    auto part = [&](int64_t h) { return reshape(slice(slice(z, 0, h, h + 1), 2, begin, begin + c), {n, c}); };
-    return reshape(attend.gate(concat({part(0), part(1)}, 1)), {n, 2, c});
-  };
-  Var gates = concat({gate(attend_stat, 0), gate(attend_struct, c)}, 2);  // [N, 2, 2C], as the biases
-  Var projections = concat(
-      {reshape(attend_stat.project_weight, {c, 2, c}), reshape(attend_struct.project_weight, {c, 2, c})},
-      2);  // [C, 2, 2C]
-  // U diag(g): [N, C, 2, 2C]
-  Var u = mul(reshape(projections, {1, c, 2, 2 * c}), reshape(gates, {n, 1, 2, 2 * c}));
+  std::vector<Var> of_halves;
+  for (int64_t h = 0; h < halves; ++h)
+    of_halves.push_back(reshape(slice(means, 3, h * c, (h + 1) * c), {1, n, taps}));
+  Var z = add(matmul(concat(of_halves, 0), reshape(kernels, {halves, m, taps}), {.transpose_b = true}),
+              biases);  // [H, N, MC]: what s and what t contribute to the means of the attentions
 
-  Var offset = matmul(reshape(u, {n * c, 4 * c}), reshape(biases, {4 * c, 1}));
-  offset = add(reshape(offset, {n, c}), add(attend_stat.project_bias, attend_struct.project_bias));
-  return {fold_kernels(u, reshape(kernels, {2, 2 * c, k, k, c})), offset};
+  std::vector<Var> gates, projections;
+  Var bias;
+  for (int64_t a = 0; a < halves; ++a) {
+    const Attention& attend = *attentions[static_cast<size_t>(a)];
+    const int64_t at = reads_all ? a * c : 0, first = reads_all ? 0 : a, reads = reads_all ? halves : 1;
+    std::vector<Var> parts;
+    for (int64_t h = first; h < first + reads; ++h)
+      parts.push_back(reshape(slice(slice(z, 0, h, h + 1), 2, at, at + c), {n, c}));
+    gates.push_back(reshape(attend.gate(concat(parts, 1)), {n, reads, c}));
+    projections.push_back(reshape(attend.project_weight, {c, reads, c}));
+    bias = bias.defined() ? add(bias, attend.project_bias) : attend.project_bias;
+  }
+  const int axis = reads_all ? 2 : 1;
+  // U diag(g): [N, C, H, MC]
+  Var u = mul(reshape(concat(projections, axis), {1, c, halves, m}),
+              reshape(concat(gates, axis), {n, 1, halves, m}));
+
+  Var offset = matmul(reshape(u, {n * c, halves * m}), reshape(biases, {halves * m, 1}));
+  return {fold_kernels(u, reshape(kernels, {halves, m, k, k, c})), add(reshape(offset, {n, c}), bias)};
 }
 
 Var AIIBlock::operator()(const Var& x, Form form) const {
@@ -112,21 +158,33 @@ Var AIIBlock::operator()(const Var& x, Form form) const {
   auto run = [&](const DGConv& conv, const Var& input) {
     return form == Form::parallel ? conv.parallel(input) : conv(input);
   };
-  Var s = leaky_relu(run(statistical, x), kLeakySlope), t = leaky_relu(run(structural, x), kLeakySlope);
-  Var upper = concat({run(stat_to_stat, s), run(struct_to_stat, t)}, 3);
-  Var lower = concat({run(stat_to_struct, s), run(struct_to_struct, t)}, 3);
-  return add(add(x, attend_stat(upper)), attend_struct(lower));
+  Var s, t, y = x;
+  if (statistical) s = leaky_relu(run(*statistical, x), kLeakySlope);
+  if (structural) t = leaky_relu(run(*structural, x), kLeakySlope);
+  auto add_attended = [&](const std::optional<Attention>& attend, const std::optional<DGConv>& from_stat,
+                          const std::optional<DGConv>& from_struct) {
+    std::vector<Var> z;
+    if (from_stat) z.push_back(run(*from_stat, s));
+    if (from_struct) z.push_back(run(*from_struct, t));
+    if (attend) y = add(y, (*attend)(concat(z, 3)));
+  };
+  add_attended(attend_stat, stat_to_stat, struct_to_stat);
+  add_attended(attend_struct, stat_to_struct, struct_to_struct);
+  return y;
 }
 
 void AIIBlock::visit(const Visitor& visitor, const std::string& prefix) {
-  statistical.visit(visitor, prefix + ".statistical");
-  structural.visit(visitor, prefix + ".structural");
-  stat_to_stat.visit(visitor, prefix + ".stat_to_stat");
-  stat_to_struct.visit(visitor, prefix + ".stat_to_struct");
-  struct_to_stat.visit(visitor, prefix + ".struct_to_stat");
-  struct_to_struct.visit(visitor, prefix + ".struct_to_struct");
-  attend_stat.visit(visitor, prefix + ".attend_stat");
-  attend_struct.visit(visitor, prefix + ".attend_struct");
+  auto visit = [&](auto& part, const char* name) {
+    if (part) part->visit(visitor, prefix + name);
+  };
+  visit(statistical, ".statistical");
+  visit(structural, ".structural");
+  visit(stat_to_stat, ".stat_to_stat");
+  visit(stat_to_struct, ".stat_to_struct");
+  visit(struct_to_stat, ".struct_to_stat");
+  visit(struct_to_struct, ".struct_to_struct");
+  visit(attend_stat, ".attend_stat");
+  visit(attend_struct, ".attend_struct");
 }
 
 }  // namespace dgp

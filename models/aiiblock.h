@@ -11,7 +11,10 @@
 // literally.
 #pragma once
 
+#include <optional>
+
 #include "models/dgconv.h"
+#include "models/parts.h"
 
 namespace dgp {
 
@@ -19,14 +22,15 @@ namespace dgp {
 // convolution a DGConv; two convolutions a block. Equal up to rounding, in value and in gradient.
 enum class Form { parallel, fused, folded };
 
-struct Attention {
-  Var squeeze_weight, squeeze_bias;  // [hidden, 2C], [hidden], hidden = max(4, 2C/8)
-  Var excite_weight, excite_bias;    // [2C, hidden], [2C]
-  Var project_weight, project_bias;  // [C,1,1,2C], [C]
+struct Attention {                   // of Z channels, 2C; C where the block has no interaction
+  Var squeeze_weight, squeeze_bias;  // [hidden, Z], [hidden], hidden = max(4, Z/8)
+  Var excite_weight, excite_bias;    // [Z, hidden], [Z]; all four undefined: g is 1
+  Var project_weight, project_bias;  // [C,1,1,Z], [C]
 
-  Attention(int64_t channels, const Rng& rng);
-  Var gate(const Var& mean) const;     // [N,2C] -> [N,2C] in (0, 1)
-  Var operator()(const Var& z) const;  // [N,H,W,2C] -> [N,H,W,C]
+  Attention(int64_t inputs, int64_t channels, const Rng& rng, bool gated = true);
+  bool gated() const { return squeeze_weight.defined(); }
+  Var gate(const Var& mean) const;     // [N,Z] -> [N,Z] in (0, 1)
+  Var operator()(const Var& z) const;  // [N,H,W,Z] -> [N,H,W,C]
   void visit(const Visitor& visitor, const std::string& prefix);
 };
 
@@ -36,15 +40,17 @@ struct ConvWeights {
 };
 
 struct AIIBlock {
-  DGConv statistical, structural;
-  DGConv stat_to_stat, stat_to_struct, struct_to_stat, struct_to_struct;
-  Attention attend_stat, attend_struct;
+  // Without a branch or the interaction (models/parts.h) some are not there.
+  std::optional<DGConv> statistical, structural;
+  std::optional<DGConv> stat_to_stat, stat_to_struct, struct_to_stat, struct_to_struct;
+  std::optional<Attention> attend_stat, attend_struct;
 
-  AIIBlock(int64_t channels, int64_t k, const Rng& rng, bool deploy = false);
+  AIIBlock(int64_t channels, int64_t k, const Rng& rng, bool deploy = false, const Without& without = {});
 
   Var operator()(const Var& x, Form form = Form::folded) const;  // [N,H,W,C] -> the same shape
 
-  // Folding, in parts: h = leaky(conv(x, first)); y = x + conv(h, second(window_means(h, k))).
+  // Folding, in parts: h = leaky(conv(x, first)); y = x + conv(h, second(window_means(h, k))). With one
+  // branch h has C channels.
   ConvWeights first() const;                   // [2C,k,k,C], [2C]
   ConvWeights second(const Var& means) const;  // means [N,k,k,2C] -> [N,C,k,k,2C], [N,C]
 

@@ -18,7 +18,7 @@ constexpr int64_t kBalanceHidden = 16;
 }
 
 DGConv::DGConv(int64_t inputs, int64_t outputs, int64_t k, const std::vector<Operator>& operators_,
-               const Rng& rng, bool deploy)
+               const Rng& rng, bool deploy, bool balance)
     : operators(operators_), bias(Tensor::zeros({outputs}), true) {
   if (deploy) {
     weight = Var(Tensor::zeros({outputs, k, k, inputs}), true);
@@ -31,6 +31,7 @@ DGConv::DGConv(int64_t inputs, int64_t outputs, int64_t k, const std::vector<Ope
     if (operators[j] == Operator::idg)
       idg_location = Var(random_taps(outputs, inputs, k * k, rng.split(100)));
   }
+  if (!balance) return;
   double fc1_bound = 1 / std::sqrt(static_cast<double>(n * k * k));
   fc1_weight = Var(uniform_tensor({kBalanceHidden, n * k * k}, fc1_bound, rng.split(101)), true);
   fc1_bias = Var(uniform_tensor({kBalanceHidden}, fc1_bound, rng.split(102)), true);
@@ -44,6 +45,7 @@ Var DGConv::kernels() const {
 }
 
 Var DGConv::balance_factors(const Var& kernels) const {
+  if (!balanced()) return Tensor::full({kernels.dim(0)}, 1, kernels.dtype(), kernels.value().device());
   Var d = kernel_rms(kernels);
   d = div(d, add(mean(d), 1e-8));
   Var hidden = relu(linear(reshape(d, {1, -1}), fc1_weight, fc1_bias));
@@ -89,6 +91,7 @@ void DGConv::visit(const Visitor& visitor, const std::string& prefix) {
     visitor(prefix + ".weight." + to_string(operators[j]), raw[j]);
   visitor(prefix + ".bias", bias);
   if (idg_location.defined()) visitor(prefix + ".idg_location", idg_location);
+  if (!balanced()) return;
   visitor(prefix + ".balance.0.weight", fc1_weight);
   visitor(prefix + ".balance.0.bias", fc1_bias);
   visitor(prefix + ".balance.2.weight", fc2_weight);

@@ -31,18 +31,19 @@ struct DGConv {
   std::vector<Operator> operators;
   std::vector<Var> raw;                            // one [O,k,k,I] per operator; empty in the deploy form
   Var idg_location;                                // i64 [O,I], a buffer; undefined without idg
-  Var fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [16, n*k*k], [16], [n, 16], [n]
+  Var fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [16, n*k*k], [16], [n, 16], [n]; undefined: alpha is 1
   Var weight;  // [O,k,k,I], the deploy form's one kernel; undefined in the training form
   Var bias;    // [O]
   // To look inside a network: hears the input of every convolution made with this layer, fused or parallel.
   std::function<void(const Var& x)> on_input = {};
 
   // Raw kernels uniform with He's bound divided by sqrt(n), bias zero. deploy: one kernel, zero, to be
-  // loaded.
+  // loaded. balance: whether alpha is learned.
   DGConv(int64_t inputs, int64_t outputs, int64_t k, const std::vector<Operator>& operators, const Rng& rng,
-         bool deploy = false);
+         bool deploy = false, bool balance = true);
 
   bool deploy() const { return weight.defined(); }
+  bool balanced() const { return fc1_weight.defined(); }
   Var kernels() const;                            // [n,O,k,k,I], training form only
   Var balance_factors(const Var& kernels) const;  // [n], training form only
   Var fused_weight() const;                       // [O,k,k,I], either form

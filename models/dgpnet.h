@@ -12,6 +12,12 @@ namespace dgp {
 
 struct DGPNetConfig {
   int64_t scale = 4, channels = 32, blocks = 4, kernel = 3, unshuffle = 1;
+  Without without = {};  // parts of the paper's network that are left out; identity needs vc or csa
+
+  // Of each block, 2 or 1: its first convolution has branches() * channels outputs.
+  int64_t branches() const {
+    return without.contains(Part::statistical) || without.contains(Part::structural) ? 1 : 2;
+  }
 
   static DGPNetConfig tiny(int64_t scale, int64_t unshuffle = 1) { return {scale, 16, 2, 3, unshuffle}; }
   static DGPNetConfig small(int64_t scale, int64_t unshuffle = 1) { return {scale, 32, 4, 3, unshuffle}; }

@@ -48,6 +48,13 @@ DGPNetConfig parse_config(const SafeTensors& state, const std::string& source) {
   read("blocks", config.blocks);
   read("kernel", config.kernel);
   read("unshuffle", config.unshuffle);
+  for (size_t i = 0; i < kPartNames.size(); ++i) {
+    const char* name = kPartNames[i];
+    if (!json.contains(name)) continue;
+    if (!json[name].is_boolean())
+      fail(ErrorCode::bad_file, source, ": metadata \"config\": \"", name, "\" must be true or false");
+    if (!json[name].get<bool>()) config.without.insert(static_cast<Part>(i));
+  }
   return config;
 }
 
@@ -74,6 +81,7 @@ std::string to_json(const DGPNetConfig& c) {
                                  {"blocks", c.blocks},
                                  {"kernel", c.kernel},
                                  {"unshuffle", c.unshuffle}};
+  for (Part part : c.without) json[kPartNames[static_cast<size_t>(part)]] = false;
   return json.dump();
 }
 

@@ -91,6 +91,7 @@ void set_fused_weight(DGConv& conv, const Tensor& weight) {
   check(std::sqrt(dot(residual, residual)) <= kUnreachable * std::sqrt(size),
         "the operators cannot make this fused kernel");
   for (size_t j = 0; j < raw.size(); ++j) conv.raw[j].value().copy_from(raw[j].to(conv.raw[j].dtype()));
+  if (!conv.balanced()) return;
   conv.fc2_weight.value().fill(0);  // 2 sigmoid(0): balance factors of one
   conv.fc2_bias.value().fill(0);
 }

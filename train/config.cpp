@@ -59,6 +59,7 @@ template <class V>
 void option_fields(V& v, const std::vector<OptionSpec>& specs, Options& options) {
   for (const OptionSpec& o : specs) {
     double& value = options[o.name];
+    if (!V::reading && o.implied && value == o.value) continue;
     if (o.flag) {
       bool flag = value != 0;
       v.value(o.name.c_str(), flag);
@@ -90,6 +91,10 @@ void model_fields(V& v, TrainConfig& c) {
     s.value("init", m.init);
     if (m.type == "dgpnet" && std::fmod(m.options["kernel"], 2) == 0)
       s.wrong("kernel", "expects an odd number, got ", m.options["kernel"]);
+    if (m.type == "dgpnet" && m.options["statistical"] == 0 && m.options["structural"] == 0)
+      s.wrong("structural", "expects a branch; statistical and structural cannot both be false");
+    if (m.type == "dgpnet" && m.options["vc"] == 0 && m.options["csa"] == 0)
+      s.wrong("vc", "vc and csa cannot both be false: the other operators do not see a flat picture");
   });
 }
 

@@ -10,7 +10,10 @@ namespace {
 
 DGPNetConfig dgpnet_config(int64_t scale, const Options& o) {
   auto whole = [&](const char* name) { return static_cast<int64_t>(o.at(name)); };
-  return {scale, whole("channels"), whole("blocks"), whole("kernel"), whole("unshuffle")};
+  DGPNetConfig config{scale, whole("channels"), whole("blocks"), whole("kernel"), whole("unshuffle")};
+  for (size_t i = 0; i < kPartNames.size(); ++i)
+    if (o.at(kPartNames[i]) == 0) config.without.insert(static_cast<Part>(i));
+  return config;
 }
 
 class DGPNetwork : public Network {
@@ -32,10 +35,12 @@ std::vector<NetworkKind> own_networks() {
   auto option = [](const char* name, int64_t value, double low, double high) {
     return OptionSpec{name, static_cast<double>(value), low, high, true};
   };
-  return {{"dgpnet",
-           {option("channels", small.channels, 1, 1024), option("blocks", small.blocks, 0, 200),
-            option("kernel", small.kernel, 1, 15), option("unshuffle", small.unshuffle, 1, 8)},
-           [](int64_t scale, const Options& options, const Rng& rng) {
+  std::vector<OptionSpec> options = {
+      option("channels", small.channels, 1, 1024), option("blocks", small.blocks, 0, 200),
+      option("kernel", small.kernel, 1, 15), option("unshuffle", small.unshuffle, 1, 8)};
+  for (const char* part : kPartNames)  // docs/study.md
+    options.push_back({.name = part, .value = 1, .low = 0, .high = 1, .flag = true, .implied = true});
+  return {{"dgpnet", options, [](int64_t scale, const Options& options, const Rng& rng) {
              return std::make_unique<DGPNetwork>(scale, options, rng);
            }}};
 }
@@ -60,6 +65,7 @@ std::string config_json(const TrainConfig& config) {
   const Options options = with_defaults(kind, config.model.options);
   nlohmann::ordered_json json = {{"scale", config.model.scale}};
   for (const OptionSpec& o : kind.options) {
+    if (o.implied && options.at(o.name) == o.value) continue;
     if (o.flag)
       json[o.name] = options.at(o.name) != 0;
     else if (o.whole)

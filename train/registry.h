@@ -17,6 +17,7 @@ struct OptionSpec {
   double value, low, high;  // default and range
   bool whole = false;       // only whole numbers
   bool flag = false;        // true or false: 1 or 0
+  bool implied = false;     // written only where it differs from its default
 };
 
 using Options = std::map<std::string, double>;  // every option of a kind, by name

@@ -26,7 +26,9 @@ Tensor exact(const DGPNet& net, const Tensor& lr) {
 // Differences are relative to the largest value, which these networks make about 15.
 TEST_CASE("the upscaler on the GPU is the CPU's within 2e-6, and f64's within 1e-6") {
   for (DGPNetConfig config :
-       {DGPNetConfig{4, 16, 2, 3, 1}, DGPNetConfig{1, 8, 2, 3, 2}, DGPNetConfig{2, 8, 1, 5, 1}}) {
+       {DGPNetConfig{4, 16, 2, 3, 1}, DGPNetConfig{1, 8, 2, 3, 2}, DGPNetConfig{2, 8, 1, 5, 1},
+        DGPNetConfig{2, 8, 1, 3, 1, {Part::interaction, Part::attention}},
+        DGPNetConfig{2, 8, 1, 3, 1, {Part::structural}}}) {
     DGPNet net = random_net(config, 3);
     Tensor lr = random_tensor({2, 9, 13, 3}, 5);
     Tensor want = Upscaler(net)(lr);

@@ -34,6 +34,20 @@ TEST_CASE("a small configuration takes the defaults") {
   CHECK(c.loss.at(0).weight == 1);
 }
 
+TEST_CASE("parts of the network that are left out are written, the others are not") {
+  const TrainConfig whole = parse_config(kLeast, "my.yml");
+  CHECK_THAT(to_yaml(whole), !ContainsSubstring("hg:") && !ContainsSubstring("balance:"));
+  const TrainConfig c = parse_config(kLeast + "model: {hg: false, interaction: true}\n", "my.yml");
+  CHECK(c.model.options.at("hg") == 0);
+  CHECK_THAT(to_yaml(c), ContainsSubstring("hg: false") && !ContainsSubstring("interaction"));
+  CHECK(to_yaml(parse_config(to_yaml(c), "again.yml")) == to_yaml(c));
+  CHECK(config_hash(c) != config_hash(whole));
+  CHECK_THROWS_WITH(parse_config(kLeast + "model: {statistical: false, structural: false}\n", "my.yml"),
+                    ContainsSubstring("my.yml:") && ContainsSubstring("expects a branch"));
+  CHECK_THROWS_WITH(parse_config(kLeast + "model: {vc: false, csa: false}\n", "my.yml"),
+                    ContainsSubstring("flat picture"));
+}
+
 TEST_CASE("presets set sizes that other keys may change") {
   TrainConfig c = parse_config(kLeast + "model: {preset: base, blocks: 3}\n", "my.yml");
   CHECK(c.model.options.at("channels") == 48);

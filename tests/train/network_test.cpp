@@ -104,7 +104,7 @@ TEST_CASE("training starts from weights of either form") {
                     ContainsSubstring(temp / "f.safetensors") && ContainsSubstring("\"channels\":4") &&
                         ContainsSubstring("asks for") && ContainsSubstring("\"channels\":5"));
   config.model.options["channels"] = 4;
-  fused.body[0].structural.weight.value().fill(0.5);
+  fused.body[0].structural->weight.value().fill(0.5);
   save_model(temp / "f.safetensors", fused);
   CHECK_THROWS_WITH(make_network(config),
                     ContainsSubstring("body.0.structural") && ContainsSubstring("cannot be trained further"));
