@@ -16,15 +16,17 @@
 
 namespace dgp {
 
+class Ranks;
+
 // Ends the program quietly with this exit status.
 struct Exit {
   int code;
 };
 
-void add_upscale(CLI::App& app);
-void add_train(CLI::App& app);
+void add_upscale(CLI::App& app, Ranks& ranks);
+void add_train(CLI::App& app, Ranks& ranks);
 void add_check(CLI::App& app);
-void add_eval(CLI::App& app);
+void add_eval(CLI::App& app, Ranks& ranks);
 void add_fuse(CLI::App& app);
 void add_info(CLI::App& app);
 void add_inspect(CLI::App& app);
@@ -45,6 +47,10 @@ void add_device_options(CLI::App& command, DeviceOptions& options);
 Device apply_with_cuda(const DeviceOptions& options);  // of commands that run on a GPU as well: which device
 void apply(const DeviceOptions& options);              // throws Error where what is asked cannot be done here
 
+// Of commands that share their work with the other ranks of a job (train/ranks.h): joins it, with this rank's
+// part of the machine's cores.
+void join(Ranks& ranks);
+
 // --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000".
 void add_memory_option(CLI::App& command, std::string& max_memory);
 int64_t parse_bytes(const std::string& option, const std::string& text);
@@ -54,10 +60,12 @@ void add_precision_option(CLI::App& command, std::string& precision);
 Precision parse_precision(const std::string& text);
 
 // Ctrl-C, SIGTERM and, unless it is ignored, SIGHUP. The first sets the flag, so that work ends at the next
-// safe point; the second ends the program at once.
+// safe point; the second ends the program at once. Under a launcher, which has its own way to end its
+// processes and may pass a signal on twice, a second one does nothing, and SIGUSR1, which Open MPI's mpirun
+// passes on where it ends the job upon others, counts as well.
 void install_signal_handlers();
 std::atomic<bool>& stop_flag();
-int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP
+int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 138 after SIGUSR1
 
 // The file behind `-m`: a path, or the name of a bundled model, looked for in $DGP_WEIGHTS, beside the
 // program, in the source tree and where `cmake --install` puts it.

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "tensor/cuda.h"
 #include "tensor/parallel.h"
+#include "train/ranks.h"
 
 namespace dgp {
 namespace fs = std::filesystem;
@@ -19,9 +20,13 @@ namespace {
 
 std::atomic<bool> stop{false};
 std::atomic<int> signal_number{0};
+bool launched = false;  // by mpirun or the like
 
 void on_signal(int number) {
-  if (stop.exchange(true)) _exit(128 + number);
+  if (stop.exchange(true)) {
+    if (launched) return;
+    _exit(128 + number);
+  }
   signal_number = number;
 }
 
@@ -67,6 +72,11 @@ Device apply_with_cuda(const DeviceOptions& options) {
   return Device::cuda;
 }
 
+void join(Ranks& ranks) {
+  ranks.join();
+  if (ranks.size() > 1) set_num_threads(ranks.threads());
+}
+
 void add_memory_option(CLI::App& command, std::string& max_memory) {
   command.add_option(
       "--max-memory", max_memory,
@@ -108,6 +118,8 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  launched = Ranks::launched();
+  if (launched) sigaction(SIGUSR1, &action, nullptr);
   struct sigaction before {};
   sigaction(SIGHUP, nullptr, &before);
   if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup asks to be left alone

@@ -2,6 +2,7 @@
 // bicubic gives.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include "image/resize.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
+#include "train/ranks.h"
 
 namespace dgp {
 namespace {
@@ -67,27 +69,69 @@ Tensor run_model(const Upscaler& upscaler, const Tensor& lr) {
   return to_u8(y.reshape({y.dim(1), y.dim(2), 3}));
 }
 
-std::vector<Method> evaluate(const Upscaler& upscaler, const std::vector<Pair>& pairs, int64_t border,
-                             const EvalOptions& options, const Scorer& score, EvalReport* report) {
-  int64_t scale = upscaler.scale();
-  std::vector<Method> methods{{"model", {}}, {"bicubic", {}}};
-  if (scale == 1) methods[1].name = "input";
-  bool show = !options.quiet && is_terminal(2);
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    if (show) std::cerr << "\r\033[K" << i + 1 << "/" << pairs.size() << " " << pairs[i].name << std::flush;
-    auto [lr, hr] = read_pair(pairs[i], scale);
-    const Tensor made = run_model(upscaler, lr);
-    const Tensor enlarged = scale == 1 ? lr : resized(lr, static_cast<double>(scale));
-    if (!options.save.empty()) {
-      std::filesystem::create_directories(options.save);
-      write_image((std::filesystem::path(options.save) / (pairs[i].name + ".png")).string(),
-                  {to_float(made), 8});
+// What is known of one picture: scores of what the model is compared with, then of the model, and a crop for
+// the report.
+struct Result {
+  std::vector<Scores> methods;
+  std::string crop;
+};
+
+// To bytes and back: scores as doubles in the order of `measures`, then the crop.
+std::string pack(const Result& result, const std::vector<std::string>& measures) {
+  std::string bytes;
+  for (const Scores& scores : result.methods)
+    for (const std::string& m : measures)
+      bytes.append(reinterpret_cast<const char*>(&scores.at(m)), sizeof(double));
+  return bytes + result.crop;
+}
+
+Result unpack(const std::string& bytes, const std::vector<std::string>& measures) {
+  Result result{std::vector<Scores>(2), ""};
+  size_t at = 0;
+  for (Scores& scores : result.methods)
+    for (const std::string& m : measures) {
+      std::memcpy(&scores[m], bytes.data() + at, sizeof(double));
+      at += sizeof(double);
     }
-    methods[0].scores.push_back(score(made, hr, border));
-    methods[1].scores.push_back(score(enlarged, hr, border));
-    if (report)
-      report->add(pairs[i].name, {methods[1].scores.back(), methods[0].scores.back()}, lr, enlarged, made,
-                  hr);
+  result.crop = bytes.substr(at);
+  return result;
+}
+
+Result measure(const Pair& pair, const Upscaler& upscaler, int64_t border, const EvalOptions& options,
+               const Scorer& score, const EvalReport* report) {
+  const int64_t scale = upscaler.scale();
+  auto [lr, hr] = read_pair(pair, scale);
+  const Tensor made = run_model(upscaler, lr);
+  const Tensor enlarged = scale == 1 ? lr : resized(lr, static_cast<double>(scale));
+  if (!options.save.empty()) {
+    std::filesystem::create_directories(options.save);
+    write_image((std::filesystem::path(options.save) / (pair.name + ".png")).string(), {to_float(made), 8});
+  }
+  Result result{{score(enlarged, hr, border), score(made, hr, border)}, ""};
+  if (report) result.crop = report->crop(pair.name, result.methods, lr, enlarged, made, hr);
+  return result;
+}
+
+// Each rank takes every so manieth picture; the first gets all results, in order.
+std::vector<Method> evaluate(const Upscaler& upscaler, const std::vector<Pair>& pairs, int64_t border,
+                             const EvalOptions& options, const Scorer& score, EvalReport* report,
+                             Ranks& ranks) {
+  std::vector<Method> methods{{"model", {}}, {upscaler.scale() == 1 ? "input" : "bicubic", {}}};
+  const bool show = !options.quiet && is_terminal(2);
+  const auto rank = static_cast<size_t>(ranks.rank()), size = static_cast<size_t>(ranks.size());
+  for (size_t begin = 0; begin < pairs.size(); begin += size) {
+    std::string mine;
+    if (const size_t i = begin + rank; i < pairs.size()) {
+      if (show) std::cerr << "\r\033[K" << i + 1 << "/" << pairs.size() << " " << pairs[i].name << std::flush;
+      mine = pack(measure(pairs[i], upscaler, border, options, score, report), score.measures());
+    }
+    const auto all = ranks.gather(mine);
+    for (size_t r = 0; r < all.size() && begin + r < pairs.size(); ++r) {
+      const Result result = unpack(all[r], score.measures());
+      methods[0].scores.push_back(result.methods[1]);
+      methods[1].scores.push_back(result.methods[0]);
+      if (report) report->add(pairs[begin + r].name, result.methods, result.crop);
+    }
   }
   if (show) std::cerr << "\r\033[K";
   return methods;
@@ -144,7 +188,10 @@ void print_json(const std::string& model, const DGPNetConfig& config, const std:
   std::cout << all.dump(2, ' ', false, ordered_json::error_handler_t::replace) << "\n";
 }
 
-void run_eval(const EvalOptions& options) {
+void run_eval(const EvalOptions& options, Ranks& ranks) {
+  join(ranks);
+  if (!ranks.first())
+    ranks.wait();  // until the first has gone through the options: what is wrong is told once
   apply(options.device);
   PictureSource lr = options.lr;
   if (lr.folder.empty() && !lr.pattern.empty()) lr.folder = options.hr.folder;
@@ -162,9 +209,11 @@ void run_eval(const EvalOptions& options) {
   const std::string text = protocol(net.config, pairs.size(), border, made_lr);
   EvalReport report({net.config.scale == 1 ? "input" : "bicubic", "model"}, scorer.measures(),
                     static_cast<size_t>(options.report_images));
+  if (ranks.first()) ranks.wait();
   try {
     const auto methods =
-        evaluate(upscaler, pairs, border, options, scorer, options.report.empty() ? nullptr : &report);
+        evaluate(upscaler, pairs, border, options, scorer, options.report.empty() ? nullptr : &report, ranks);
+    if (!ranks.first()) return;
     if (options.json)
       print_json(file, net.config, pairs, methods, scorer.measures(), border, made_lr);
     else
@@ -178,7 +227,7 @@ void run_eval(const EvalOptions& options) {
 
 }  // namespace
 
-void add_eval(CLI::App& app) {
+void add_eval(CLI::App& app, Ranks& ranks) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command =
       add_command(app, "eval", "Measure PSNR, SSIM (RGB and Y) and more on pictures with a known answer",
@@ -213,7 +262,7 @@ void add_eval(CLI::App& app) {
   add_memory_option(*command, options->max_memory);
   add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
-  command->callback([options] { run_eval(*options); });
+  command->callback([options, &ranks] { run_eval(*options, ranks); });
 }
 
 }  // namespace dgp

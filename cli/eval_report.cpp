@@ -33,10 +33,9 @@ std::string scores_line(const ScoreRow& row, const std::vector<std::string>& met
 EvalReport::EvalReport(std::vector<std::string> methods, std::vector<std::string> measures, size_t images)
     : methods_(std::move(methods)), measures_(std::move(measures)), images_(images) {}
 
-void EvalReport::add(const std::string& name, const std::vector<Scores>& methods, const Tensor& lr,
-                     const Tensor& enlarged, const Tensor& made, const Tensor& hr) {
-  rows_.push_back({name, methods});
-  if (images_ == 0) return;
+std::string EvalReport::crop(const std::string& name, const std::vector<Scores>& methods, const Tensor& lr,
+                             const Tensor& enlarged, const Tensor& made, const Tensor& hr) const {
+  if (images_ == 0) return "";
   const int64_t scale = hr.dim(1) / lr.dim(1);
   const Box box = telling_box(made, hr, std::max(kSide, scale), scale);
   const Tensor in = cut(enlarged, box), out = cut(made, box), truth = cut(hr, box);
@@ -49,9 +48,14 @@ void EvalReport::add(const std::string& name, const std::vector<Scores>& methods
   row.push_back({"HR", "", truth});
   row.push_back({"difference of " + methods_.front(), "0 to 48 of 255", difference_map(in, truth)});
   row.push_back({"difference of output", "0 to 48 of 255", difference_map(out, truth)});
-  worst_.push_back({rows_.back(), "<h3>" + escaped(name) + "</h3><p class=\"note\">" +
-                                      escaped(scores_line(rows_.back(), methods_, measures_)) + "</p>" +
-                                      strip(row)});
+  return "<h3>" + escaped(name) + "</h3><p class=\"note\">" +
+         escaped(scores_line({name, methods}, methods_, measures_)) + "</p>" + strip(row);
+}
+
+void EvalReport::add(const std::string& name, const std::vector<Scores>& methods, const std::string& crop) {
+  rows_.push_back({name, methods});
+  if (images_ == 0) return;
+  worst_.push_back({rows_.back(), crop});
   std::stable_sort(worst_.begin(), worst_.end(),
                    [&](const Crop& a, const Crop& b) { return worse(a.row, b.row, measures_.front()); });
   if (worst_.size() > images_) worst_.pop_back();

@@ -15,9 +15,12 @@ class EvalReport {
   // last. `images`: how many of the worst pictures are shown.
   EvalReport(std::vector<std::string> methods, std::vector<std::string> measures, size_t images);
 
-  // All u8 [H,W,3]; `enlarged` is LR at HR's size. Kept are a crop, and of all pictures only the worst ones'.
-  void add(const std::string& name, const std::vector<Scores>& methods, const Tensor& lr,
-           const Tensor& enlarged, const Tensor& made, const Tensor& hr);
+  // Where a picture's result is furthest from the original, as HTML; empty when none are shown. All u8
+  // [H,W,3]; `enlarged` is LR at HR's size.
+  std::string crop(const std::string& name, const std::vector<Scores>& methods, const Tensor& lr,
+                   const Tensor& enlarged, const Tensor& made, const Tensor& hr) const;
+  // Of all pictures' crops only the worst ones' are kept.
+  void add(const std::string& name, const std::vector<Scores>& methods, const std::string& crop);
 
   void write(const std::string& path, const std::string& title, const std::string& protocol) const;
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "train/ranks.h"
 
 namespace {
 
@@ -14,8 +15,9 @@ constexpr const char* kExitCodes =
     "Exit status: 0 ok, 2 usage or configuration, 3 bad input file, 4 out of memory or past a limit,\n"
     "5 reading or writing failed (disk full), 6 not a number, 75 locked, 129, 130 or 143 interrupted.";
 
-int report(const std::string& message, int code) {
-  std::cerr << "dgp: " << message << "\n";
+int report(const dgp::Ranks& ranks, const std::string& message, int code) {
+  const std::string who = ranks.first() ? "" : "rank " + std::to_string(ranks.rank()) + ": ";
+  std::cerr << "dgp: " + who + message + "\n";
   return code;
 }
 
@@ -28,7 +30,7 @@ void spin_briefly(char** argv) {
   execv("/proc/self/exe", argv);  // returns only when it cannot: then the default stays
 }
 
-int run(CLI::App& app, int argc, char** argv) {
+int run(CLI::App& app, const dgp::Ranks& ranks, int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -36,11 +38,11 @@ int run(CLI::App& app, int argc, char** argv) {
   } catch (const dgp::Exit& exit) {
     return exit.code;
   } catch (const dgp::Error& error) {
-    return report(error.what(), static_cast<int>(error.code()));
+    return report(ranks, error.what(), static_cast<int>(error.code()));
   } catch (const std::bad_alloc&) {
-    return report("out of memory", static_cast<int>(dgp::ErrorCode::limit));
+    return report(ranks, "out of memory", static_cast<int>(dgp::ErrorCode::limit));
   } catch (const std::filesystem::filesystem_error& error) {
-    return report(error.what(), static_cast<int>(dgp::ErrorCode::io));
+    return report(ranks, error.what(), static_cast<int>(dgp::ErrorCode::io));
   }
   return 0;
 }
@@ -52,24 +54,26 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // past the limit on file sizes: an error to report, not the end
   dgp::install_signal_handlers();
+  dgp::Ranks ranks;
   CLI::App app("dgp " DGP_VERSION ": train and run DGPNet, image super-resolution written from scratch");
   app.name("dgp");
   app.set_version_flag("--version", "dgp " DGP_VERSION);
   app.require_subcommand(1);
   app.footer(kExitCodes);
-  dgp::add_upscale(app);
-  dgp::add_train(app);
+  dgp::add_upscale(app, ranks);
+  dgp::add_train(app, ranks);
   dgp::add_check(app);
-  dgp::add_eval(app);
+  dgp::add_eval(app, ranks);
   dgp::add_fuse(app);
   dgp::add_info(app);
   dgp::add_inspect(app);
   dgp::add_compare(app);
   dgp::add_degrade(app);
   dgp::add_bench(app);
-  int code = run(app, argc, argv);
+  int code = run(app, ranks, argc, argv);
   // What could not be written to standard output was not delivered.
   bool flushed = static_cast<bool>(std::cout.flush()) && std::fflush(stdout) == 0;
-  if (code == 0 && !flushed) code = report("cannot write to standard output", 5);
+  if (code == 0 && !flushed) code = report(ranks, "cannot write to standard output", 5);
+  ranks.leave(code);
   return code;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "train/ranks.h"
 
 namespace dgp {
 namespace {
@@ -84,16 +85,19 @@ void Progress::failed(const std::string& message) {
   std::cerr << "dgp: " << message << "\n";
 }
 
-void Progress::end() {
-  if (files_ < 2 || (quiet_ && failures_ == 0)) return;
+void Progress::end(Ranks& ranks) {
+  std::vector<double> all{static_cast<double>(files_), static_cast<double>(failures_), all_megapixels_};
+  ranks.sum(all);
+  const auto files = static_cast<int64_t>(all[0]), failures = static_cast<int64_t>(all[1]);
+  if (!ranks.first() || files < 2 || (quiet_ && failures == 0)) return;
   erase_line();
-  if (failures_ > 0) std::cerr << "dgp: " << failures_ << " of " << files_ << " files failed\n";
+  if (failures > 0) std::cerr << "dgp: " << failures << " of " << files << " files failed\n";
   if (!quiet_) {
     double seconds = seconds_since(begin_);
     char numbers[64];
-    std::snprintf(numbers, sizeof numbers, "%.2f Mpx in %s, %.2f Mpx/s", all_megapixels_,
-                  duration(seconds).c_str(), all_megapixels_ / seconds);
-    std::cerr << files_ - failures_ << " files, " << numbers << "\n";
+    std::snprintf(numbers, sizeof numbers, "%.2f Mpx in %s, %.2f Mpx/s", all[2], duration(seconds).c_str(),
+                  all[2] / seconds);
+    std::cerr << files - failures << " files, " << numbers << "\n";
   }
 }
 

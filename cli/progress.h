@@ -8,6 +8,8 @@
 
 namespace dgp {
 
+class Ranks;
+
 class Progress {
  public:
   Progress(bool quiet, int64_t files);
@@ -19,7 +21,7 @@ class Progress {
   void update(double fraction);  // of the file, or its part
   void finish(const std::string& text);
   void failed(const std::string& message);  // also when quiet
-  void end();                               // after the last file: the summary, if there were several
+  void end(Ranks& ranks);                   // after the last file: the summary, if all ranks had several
 
  private:
   using Clock = std::chrono::steady_clock;

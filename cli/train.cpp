@@ -11,6 +11,7 @@
 #include "tensor/parallel.h"
 #include "train/check.h"
 #include "train/lr_finder.h"
+#include "train/ranks.h"
 #include "train/trainer.h"
 
 namespace dgp {
@@ -22,7 +23,8 @@ struct TrainOptions {
   bool resume = false, quiet = false, lr_find = false, skip_bad = false;
 };
 
-// On a terminal one line that is written over; in a pipe a line for each line of the log.
+// On a terminal one line that is written over; in a pipe, and under mpirun, which reads through a terminal of
+// its own, a line for each line of the log.
 class Console {
  public:
   Console(bool quiet, std::string best) : quiet_(quiet), best_(std::move(best)) {}
@@ -57,7 +59,7 @@ class Console {
     return known ? line.substr(0, static_cast<size_t>(size.ws_col) - 1) : line;
   }
 
-  bool quiet_, terminal_ = is_terminal(STDOUT_FILENO), open_ = false;
+  bool quiet_, terminal_ = is_terminal(STDOUT_FILENO) && !Ranks::launched(), open_ = false;
   std::string best_;
   std::chrono::steady_clock::time_point last_{};
 };
@@ -97,25 +99,42 @@ TrainConfig checked(const TrainConfig& config, const TrainOptions& options, Cons
   return rest;
 }
 
-void run_train(const TrainOptions& options) {
-  TrainConfig config = load_config(options.config, options.overrides);
-  Console console(options.quiet, config.validate.best);
-  config = checked(config, options, console);
+// The first rank reads the configuration and looks at the data; the others take what it found.
+TrainConfig read_config(const TrainOptions& options, Ranks& ranks) {
+  std::string yaml;
+  if (ranks.first()) {
+    TrainConfig config = load_config(options.config, options.overrides);
+    Console console(options.quiet, config.validate.best);
+    config = checked(config, options, console);
+    if (ranks.size() == 1) return config;
+    yaml = to_yaml(config);
+  }
+  ranks.broadcast(yaml);
+  return parse_config(yaml, options.config);
+}
+
+void run_train(const TrainOptions& options, Ranks& ranks) {
+  join(ranks);
+  check(!options.lr_find || ranks.size() == 1, "--lr-find: one process finds the rate; leave mpirun out");
+  const TrainConfig config = read_config(options, ranks);
+  Console console(options.quiet || !ranks.first(), config.validate.best);
   if (options.lr_find) return run_lr_find(config, console);
   TrainHooks hooks;
+  hooks.ranks = &ranks;
   hooks.message = [&](const std::string& text) { console.message(text); };
   hooks.progress = [&](const TrainProgress& p) { console.progress(p); };
   hooks.stop = &stop_flag();
   const TrainResult result = train(config, hooks, options.resume);
   console.clear();
-  if (result.interrupted) throw Exit{stop_exit_code()};
+  if (result.interrupted)
+    throw Exit{static_cast<int>(ranks.largest(stop_flag() ? stop_exit_code() : 0))};  // of who was told
   console.message("finished: " + config.folder() + "/report.html, " + config.folder() +
                   (result.has_best ? "/best.safetensors" : "/last.safetensors"));
 }
 
 }  // namespace
 
-void add_train(CLI::App& app) {
+void add_train(CLI::App& app, Ranks& ranks) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App* command = add_command(app, "train", "train a network from a YAML configuration",
                                   "dgp train configs/classic-x4.yml --set data.train.0.hr=photos");
@@ -131,7 +150,7 @@ void add_train(CLI::App& app) {
   command->add_flag("--skip-bad", options->skip_bad,
                     "decode all pictures first and go on without those that dgp check would list");
   command->add_flag("-q,--quiet", options->quiet, "print nothing but errors");
-  command->callback([options] { run_train(*options); });
+  command->callback([options, &ranks] { run_train(*options, ranks); });
 }
 
 }  // namespace dgp

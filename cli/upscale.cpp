@@ -8,6 +8,7 @@
 #include "infer/upscaler.h"
 #include "models/state.h"
 #include "tensor/npy.h"
+#include "train/ranks.h"
 
 namespace dgp {
 namespace fs = std::filesystem;
@@ -141,7 +142,17 @@ int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
   }
 }
 
-void run_upscale(const UpscaleOptions& options) {
+// Of the first job that failed, whichever rank had it: what one process would end with.
+int common_status(int status, size_t job, size_t jobs, Ranks& ranks) {
+  const auto rest = static_cast<int64_t>(jobs - job);
+  return static_cast<int>(ranks.largest(status == 0 ? 0 : rest << 8 | status) & 0xff);
+}
+
+// Rank r of n takes the jobs r, r + n, ...
+void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
+  join(ranks);
+  if (!ranks.first())
+    ranks.wait();  // until the first has gone through the options: what is wrong is told once
   UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
                            .max_memory = parse_bytes("--max-memory", options.max_memory),
                            .device = apply_with_cuda(options.device),
@@ -151,25 +162,31 @@ void run_upscale(const UpscaleOptions& options) {
   check(settings.device == Device::cpu || settings.max_memory == 0, "--max-memory ", options.max_memory,
         ": holds for the CPU alone; leave it out with --device cuda");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
-  Progress progress(options.quiet, static_cast<int64_t>(jobs.size()));
+  const auto first = static_cast<size_t>(ranks.rank()), step = static_cast<size_t>(ranks.size());
+  Progress progress(options.quiet,
+                    static_cast<int64_t>(first < jobs.size() ? (jobs.size() - first - 1) / step + 1 : 0));
   settings.progress = [&](double fraction) {
     progress.update(fraction);
     return !stop_flag();
   };
   Upscaler upscaler(load_model(find_model(options.model).string()), settings);
+  if (ranks.first()) ranks.wait();
+  ranks.wait();  // nothing is written before every rank has listed the files
   int status = 0;
-  for (const Job& job : jobs) {
-    int code = run_job(job, upscaler, progress);
-    if (status == 0) status = code;
+  size_t failed = 0;
+  for (size_t i = first; i < jobs.size(); i += step) {
+    int code = run_job(jobs[i], upscaler, progress);
+    if (status == 0) status = code, failed = i;
     if (stop_flag()) throw Exit{stop_exit_code()};
   }
-  progress.end();
+  progress.end(ranks);
+  status = common_status(status, failed, jobs.size(), ranks);
   if (status != 0) throw Exit{status};
 }
 
 }  // namespace
 
-void add_upscale(CLI::App& app) {
+void add_upscale(CLI::App& app, Ranks& ranks) {
   auto options = std::make_shared<UpscaleOptions>();
   CLI::App* command =
       add_command(app, "upscale", "Upscale or restore images, folders and .npy arrays (f32 [N,3,H,W])",
@@ -188,7 +205,7 @@ void add_upscale(CLI::App& app) {
   add_precision_option(*command, options->precision);
   add_device_options(*command, options->device);
   command->add_flag("-q,--quiet", options->quiet, "say nothing but errors");
-  command->callback([options] { run_upscale(*options); });
+  command->callback([options, &ranks] { run_upscale(*options, ranks); });
 }
 
 }  // namespace dgp

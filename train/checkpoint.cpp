@@ -130,17 +130,7 @@ std::vector<Tensor> match_tensors(const SafeTensors& file, const TrainState& sta
   return found;
 }
 
-}  // namespace
-
-void TrainState::add(const std::string& name, Optimizer& optimizer,
-                     const std::vector<std::string>& parameters) {
-  optimizers.emplace_back(name, &optimizer);
-  for (const auto& slot : optimizer.slots())
-    for (size_t i = 0; i < parameters.size(); ++i)
-      tensors.emplace_back(name + "." + slot.name + "." + parameters[i], slot.tensors.at(i));
-}
-
-void save_checkpoint(const std::string& path, const TrainState& state, const Counters& counters) {
+SafeTensors to_file(const std::string& path, const TrainState& state, const Counters& counters) {
   SafeTensors file;
   file.metadata = describe(counters);
   file.metadata["format"] = kFormat;
@@ -148,11 +138,10 @@ void save_checkpoint(const std::string& path, const TrainState& state, const Cou
   file.tensors = state.tensors;
   check_finite(file, path);
   file.metadata["checksum"] = checksum(file);
-  write_safetensors(path, file);
+  return file;
 }
 
-Counters load_checkpoint(const std::string& path, const TrainState& state) {
-  const SafeTensors file = read_safetensors(path);
+Counters from_file(const SafeTensors& file, const std::string& path, const TrainState& state) {
   check_kind(file, path);
   const Counters counters = read_counters(file, path);
   const std::vector<Tensor> found = match_tensors(file, state, path);
@@ -170,6 +159,32 @@ Counters load_checkpoint(const std::string& path, const TrainState& state) {
     optimizer.numbers.assign(numbers[i].begin() + 1, numbers[i].end());
   }
   return counters;
+}
+
+}  // namespace
+
+void TrainState::add(const std::string& name, Optimizer& optimizer,
+                     const std::vector<std::string>& parameters) {
+  optimizers.emplace_back(name, &optimizer);
+  for (const auto& slot : optimizer.slots())
+    for (size_t i = 0; i < parameters.size(); ++i)
+      tensors.emplace_back(name + "." + slot.name + "." + parameters[i], slot.tensors.at(i));
+}
+
+void save_checkpoint(const std::string& path, const TrainState& state, const Counters& counters) {
+  write_safetensors(path, to_file(path, state, counters));
+}
+
+Counters load_checkpoint(const std::string& path, const TrainState& state) {
+  return from_file(read_safetensors(path), path, state);
+}
+
+std::string checkpoint_bytes(const TrainState& state, const Counters& counters) {
+  return safetensors_bytes(to_file("checkpoint", state, counters));
+}
+
+Counters read_checkpoint(const std::string& bytes, const std::string& name, const TrainState& state) {
+  return from_file(parse_safetensors(bytes, name), name, state);
 }
 
 std::string checkpoint_path(const std::string& folder, int64_t iteration) {

@@ -49,6 +49,10 @@ void save_checkpoint(const std::string& path, const TrainState& state, const Cou
 // then.
 Counters load_checkpoint(const std::string& path, const TrainState& state);
 
+// The same to and from the bytes of such a file; `name` is what errors call them.
+std::string checkpoint_bytes(const TrainState& state, const Counters& counters);
+Counters read_checkpoint(const std::string& bytes, const std::string& name, const TrainState& state);
+
 // Checkpoints of a folder, newest first; the name of the one after `iteration` steps, and back.
 std::vector<std::string> list_checkpoints(const std::string& folder);
 std::string checkpoint_path(const std::string& folder, int64_t iteration);

@@ -84,11 +84,11 @@ void Dataset::weigh() {
   check(sum > 0 || pictures_.empty(), "every root of pictures has weight 0");
 }
 
-Batch Dataset::batch(const Rng& rng, int64_t count, const AugmentConfig& augment) const {
+Batch Dataset::batch(const Rng& rng, int64_t count, const AugmentConfig& augment, int64_t first) const {
   const int64_t p = patch_, hp = patch_ * scale_;
   Batch batch{Tensor({count, p, p, 3}), Tensor({count, hp, hp, 3})};
   for (int64_t i = 0; i < count; ++i)
-    sample(rng.split(static_cast<uint64_t>(i)), augment, batch.lr.data<float>() + i * p * p * 3,
+    sample(rng.split(static_cast<uint64_t>(first + i)), augment, batch.lr.data<float>() + i * p * p * 3,
            batch.hr.data<float>() + i * hp * hp * 3);
   return batch;
 }

@@ -43,8 +43,8 @@ class Dataset {
   // One patch: lr [patch,patch,3] and hr [scale*patch,scale*patch,3] in [0, 1].
   void sample(const Rng& rng, const AugmentConfig& augment, float* lr, float* hr) const;
 
-  // `count` patches, the i-th drawn from rng.split(i).
-  Batch batch(const Rng& rng, int64_t count, const AugmentConfig& augment = {}) const;
+  // `count` patches, the i-th drawn from rng.split(first + i).
+  Batch batch(const Rng& rng, int64_t count, const AugmentConfig& augment = {}, int64_t first = 0) const;
 
   // A piece of a picture, `size` LR pixels a side where the picture has as many, and a patch at a random
   // place of one; `rng` and `augment` decide as in sample(), which is a patch of the pair of its own size.
@@ -71,11 +71,19 @@ inline constexpr int64_t kBatchesAhead = 4;  // ready or in the making, besides 
 
 class PairPool;
 
+// Samples [first, first + count) of each batch: the part of it that one of several processes takes.
+struct BatchPart {
+  int64_t first, count;
+};
+
 // Makes batches ahead of the trainer on threads of its own.
 class Loader {
  public:
-  // Batches number `first` on. Sample i of batch b is drawn from Rng(seed).split(b).split(i).
-  Loader(const Dataset& data, const TrainConfig& config, int64_t first);
+  // Batches number `first` on, or a part of each. Sample i of batch b is drawn from
+  // Rng(seed).split(b).split(i).
+  Loader(const Dataset& data, const TrainConfig& config, int64_t first)
+      : Loader(data, config, first, {0, config.data.batch}) {}
+  Loader(const Dataset& data, const TrainConfig& config, int64_t first, BatchPart part);
   ~Loader();
 
   Batch next();                                      // in order; a worker's exception comes out here
@@ -88,6 +96,7 @@ class Loader {
 
   const Dataset& data_;
   const TrainConfig& config_;
+  const BatchPart part_;
   std::unique_ptr<PairPool> pool_;
   int64_t next_made_, next_taken_;
   double waited_ = 0;

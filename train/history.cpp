@@ -77,7 +77,7 @@ History read_history(const std::string& path) {
       take_balance(h, x, j["balance"]);
     } else if (j.contains("lr")) {
       for (const char* key : {"loss", "lr", "grad_norm", "it_per_s"}) take_number(h.curves[key], x, j, key);
-      take_number(h.curves["waiting"], x, j, "waiting", 100);
+      for (const char* key : {"waiting", "communicating"}) take_number(h.curves[key], x, j, key, 100);
       if (j.contains("losses"))
         for (const auto& [name, value] : j["losses"].items()) h.terms[name].push_back({x, value});
       h.iteration = j["iteration"], h.skipped = j["skipped"], h.seconds = j["seconds"],

@@ -22,8 +22,9 @@ struct BalanceCurves {
 };
 
 struct History {
-  std::map<std::string, std::vector<Point>> curves;  // loss, lr, grad_norm, waiting (%), it_per_s
-  std::map<std::string, std::vector<Point>> terms;   // weighted terms of the loss
+  std::map<std::string, std::vector<Point>>
+      curves;  // loss, lr, grad_norm, waiting (%), it_per_s, communicating (%)
+  std::map<std::string, std::vector<Point>> terms;  // weighted terms of the loss
   // psnr_y, psnr_rgb, ssim_y, ssim_rgb: the mean over pictures of the output and of what it is compared with
   std::map<std::string, std::vector<Point>> output, baseline;
   std::vector<BalanceCurves> balance;  // a DGConv each, from head to tail

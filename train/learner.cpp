@@ -48,8 +48,9 @@ Learner::Adversary::Adversary(const TrainConfig& config)
     : discriminator(config.gan.features, Rng(static_cast<uint64_t>(config.seed), 0xd15c)),
       optimizer(make_optimizer(config.gan.optimizer, parameters_of(discriminator))) {}
 
-Learner::Learner(const TrainConfig& config)
+Learner::Learner(const TrainConfig& config, Ranks* ranks)
     : config_(config),
+      ranks_(ranks),
       loss_(config.loss),
       network_(make_network(config)),
       average_(make_network(config)),
@@ -61,8 +62,14 @@ Learner::Learner(const TrainConfig& config)
   terms_.insert(terms_.end(), {"gan", "d_real", "d_fake"});
 }
 
+double Learner::share(const Batch& batch) const {
+  const double batches = 1.0 / static_cast<double>(config_.accumulate);
+  if (!ranks_ || ranks_->size() == 1) return batches;
+  return batches * static_cast<double>(batch.lr.dim(0)) / static_cast<double>(config_.data.batch);
+}
+
 void Learner::backpropagate(const Batch& batch, StepResult& result) {
-  const double share = 1.0 / static_cast<double>(config_.accumulate);
+  const double share = this->share(batch);
   Var output = (*network_)(batch.lr);
   Var loss = loss_(output, batch.hr, result.parts, share);
   if (adversary_) {
@@ -79,7 +86,7 @@ void Learner::backpropagate(const Batch& batch, StepResult& result) {
 }
 
 void Learner::backpropagate_adversary(const Batch& batch, const Var& output, StepResult& result) {
-  const double share = 1.0 / static_cast<double>(config_.accumulate);
+  const double share = this->share(batch);
   const size_t first = loss_.names().size() + 1;
   Var real = real_loss(config_.gan.type, adversary_->discriminator(batch.hr));
   result.parts[first] += share * number(real);
@@ -89,12 +96,29 @@ void Learner::backpropagate_adversary(const Batch& batch, const Var& output, Ste
   backward(fake, Tensor::full({}, share));
 }
 
+void Learner::combine(StepResult& result) {
+  if (!ranks_ || ranks_->size() == 1) return;
+  result.parts.resize(terms_.size());
+  std::vector<double> values = result.parts;
+  values.push_back(result.loss);
+  ranks_->sum(values);
+  result.loss = values.back();
+  values.pop_back();
+  result.parts = values;
+  if (!std::isfinite(result.loss)) return;
+  std::vector<Tensor> gradients = optimizer_->gradients();
+  if (adversary_)
+    for (const Tensor& gradient : adversary_->optimizer->gradients()) gradients.push_back(gradient);
+  ranks_->sum(gradients);
+}
+
 StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration) {
   StepResult result;
   for (int64_t i = 0; i < config_.accumulate; ++i) {
     const Batch batch = next();
     if (std::isfinite(result.loss)) backpropagate(batch, result);
   }
+  combine(result);
   const bool finite = std::isfinite(result.loss);
   result.norm = finite ? optimizer_->grad_norm() : result.loss;
   const double adversary_norm = adversary_ && finite ? adversary_->optimizer->grad_norm() : 0;

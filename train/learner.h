@@ -1,6 +1,10 @@
 // What learns: a network, the average of its weights, the loss, the optimiser; in adversarial training a
-// discriminator and its optimiser as well. One step at a time on batches
-// that the caller provides; train/trainer.h is the loop around it.
+// discriminator and its optimiser as well. One step at a time on batches that the caller provides;
+// train/trainer.h is the loop around it.
+//
+// Where several ranks train as one, each takes its part of every batch, and the loss and gradients of a step
+// are the sums over ranks of each part's mean times its share of the batch: those of the whole batch, for
+// every loss that is a mean over samples. All that follows is the same in every rank.
 #pragma once
 
 #include <functional>
@@ -11,6 +15,7 @@
 #include "train/discriminator.h"
 #include "train/ema.h"
 #include "train/network.h"
+#include "train/ranks.h"
 
 namespace dgp {
 
@@ -22,10 +27,12 @@ struct StepResult {
 
 class Learner {
  public:
-  explicit Learner(const TrainConfig& config);
+  // `ranks`: those that learn together, nullptr: this process alone.
+  explicit Learner(const TrainConfig& config, Ranks* ranks = nullptr);
 
   // Step `iteration` (from 0) at rate `lr` on config.accumulate batches, each taken from `next`, all of them
-  // in any case. The discriminator's rate follows: gan.optimizer.lr times lr / optimizer.lr.
+  // in any case: of each its part for this rank. The discriminator's rate follows: gan.optimizer.lr times lr
+  // / optimizer.lr.
   StepResult step(const std::function<Batch()>& next, double lr, int64_t iteration);
 
   Network& network() { return *network_; }
@@ -41,9 +48,12 @@ class Learner {
   };
   void backpropagate(const Batch& batch, StepResult& result);
   void backpropagate_adversary(const Batch& batch, const Var& output, StepResult& result);
-  std::vector<Var> evaluated() const;  // what the average is of: every parameter and buffer
+  void combine(StepResult& result);        // with the other ranks': loss, terms and gradients
+  double share(const Batch& batch) const;  // of a batch's part, in the step
+  std::vector<Var> evaluated() const;      // what the average is of: every parameter and buffer
 
   const TrainConfig config_;
+  Ranks* ranks_;
   Loss loss_;
   std::unique_ptr<Network> network_, average_;
   std::unique_ptr<Optimizer> optimizer_;

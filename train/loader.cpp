@@ -10,8 +10,8 @@ namespace {
 constexpr double kMostWaiting = 0.05;  // share of the time without a word
 }  // namespace
 
-Loader::Loader(const Dataset& data, const TrainConfig& config, int64_t first)
-    : data_(data), config_(config), next_made_(first), next_taken_(first) {
+Loader::Loader(const Dataset& data, const TrainConfig& config, int64_t first, BatchPart part)
+    : data_(data), config_(config), part_(part), next_made_(first), next_taken_(first) {
   if (config.data.pool.pairs > 0)
     pool_ = std::make_unique<PairPool>(data, config.data.pool, static_cast<uint64_t>(config.seed));
   for (int64_t i = 0; i < config.data.workers; ++i) workers_.emplace_back([this] { work(); });
@@ -53,15 +53,19 @@ void Loader::work() {
 
 Batch Loader::make(int64_t number) const {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed), 0xda7a).split(static_cast<uint64_t>(number));
-  return pool_ ? make_from_pool(rng, number) : data_.batch(rng, config_.data.batch, config_.data.augment);
+  return pool_ ? make_from_pool(rng, number)
+               : data_.batch(rng, part_.count, config_.data.augment, part_.first);
 }
 
 Batch Loader::make_from_pool(const Rng& rng, int64_t number) const {
-  const int64_t n = config_.data.batch, p = data_.patch(), P = p * data_.scale();
+  const int64_t n = part_.count, p = data_.patch(), P = p * data_.scale();
   Batch batch{Tensor({n, p, p, 3}), Tensor({n, P, P, 3})};
-  for (int64_t i = 0; i < n; ++i)
-    pool_->sample(number * n + i, rng.split(static_cast<uint64_t>(i)), config_.data.augment,
-                  batch.lr.data<float>() + i * p * p * 3, batch.hr.data<float>() + i * P * P * 3);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t sample = part_.first + i;
+    pool_->sample(number * config_.data.batch + sample, rng.split(static_cast<uint64_t>(sample)),
+                  config_.data.augment, batch.lr.data<float>() + i * p * p * 3,
+                  batch.hr.data<float>() + i * P * P * 3);
+  }
   return batch;
 }
 

@@ -40,6 +40,13 @@ double Optimizer::grad_norm() const {
   return std::sqrt(sum);
 }
 
+std::vector<Tensor> Optimizer::gradients() const {
+  std::vector<Tensor> all;
+  for (const Var& p : parameters_)
+    if (p.grad().defined()) all.push_back(p.grad());
+  return all;
+}
+
 void Optimizer::step(double lr, double grad_scale) {
   ++steps;
   const auto update = plan(lr, grad_scale);

@@ -27,6 +27,7 @@ class Optimizer {
 
   // Euclidean norm of all gradients together, in double, in a fixed order.
   double grad_norm() const;
+  std::vector<Tensor> gradients() const;  // of the parameters that have one, in order
   // One step with gradients multiplied by grad_scale; parameters without a gradient stay.
   void step(double lr, double grad_scale = 1);
   void clear_gradients();

@@ -65,7 +65,11 @@ std::string curves(const History& h, const std::string& baseline) {
                {{"as it came", "faint", of("grad_norm")}, {"smoothed", "main", smoothed(of("grad_norm"))}},
                {.ignore_outliers = true}) +
          chart("Iterations a second", {{"", "main", of("it_per_s")}}, {.ignore_outliers = true}) +
-         chart("Share of time waiting for data, %", {{"", "main", of("waiting")}}) + "</div>\n";
+         chart("Share of time waiting for data, %", {{"", "main", of("waiting")}}) +
+         (of("communicating").empty()
+              ? ""
+              : chart("Share of time communicating, %", {{"", "main", of("communicating")}})) +
+         "</div>\n";
 }
 
 // The centre of each picture with a slider between what went in and what came out.

@@ -65,6 +65,7 @@ Scalars scalars_of(const nlohmann::ordered_json& line) {
   for (const char* key : {"loss", "lr", "grad_norm", "skipped"}) take(line, key, std::string("train/") + key);
   take(line, "it_per_s", "speed/iterations_per_second");
   take(line, "waiting", "speed/share_waiting_for_data");
+  take(line, "communicating", "speed/share_communicating");
   for (auto [group, tag] : {std::pair{"losses", "loss_terms"}, std::pair{"balance", "balance"}})
     if (line.contains(group))
       for (const auto& [name, value] : line[group].items()) {

@@ -32,6 +32,37 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+TrainConfig without_validation(TrainConfig config) {
+  config.validate.data.clear();
+  return config;
+}
+
+// With a pack the first rank writes it and the others map what is there.
+Dataset load_data(const TrainConfig& config, const TrainHooks& hooks, Ranks& ranks) {
+  const bool in_turn = !config.data.pack.empty();
+  if (in_turn && !ranks.first()) ranks.wait();
+  Dataset data(config.data.train, {config.model.scale, config.data.patch, config.data.cache << 20,
+                                   config.data.pack, ranks.first() ? hooks.message : nullptr});
+  if (in_turn && ranks.first()) ranks.wait();
+  return data;
+}
+
+// Samples are numbers of pictures: every rank must have the same ones.
+void check_equal_data(const Dataset& data, Ranks& ranks) {
+  uint32_t crc = 0;
+  for (const Picture& p : data.pictures()) {
+    const std::string text =
+        p.name + " " + std::to_string(p.hr.width) + "x" + std::to_string(p.hr.height) + "\n";
+    crc = crc32(text.data(), text.size(), crc);
+  }
+  const auto count = static_cast<double>(data.pictures().size());
+  std::vector<double> expected{count, static_cast<double>(crc)};
+  ranks.broadcast(expected);
+  if (expected[0] != count || expected[1] != static_cast<double>(crc))
+    fail(ErrorCode::bad_file, "data.train: ", count, " pictures here, ", expected[0],
+         " in the first rank, or others: every rank needs the same files");
+}
+
 class Trainer {
  public:
   Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume);
@@ -40,11 +71,15 @@ class Trainer {
  private:
   void tell(const std::string& text);
   void begin(bool resume);
+  void resume_newest();
+  BatchPart part() const;  // of each batch, this rank's
+  void share();            // what the first rank holds, with the others
   void step();
   void account(const StepResult& result, double lr);
   TrainProgress progress(double lr) const;
   TrainState state();
   void look();  // at the preview
+  double drift();
   void go_back(const std::string& reason);
   bool regular(const std::string& path) const {  // a checkpoint of checkpoint.every, not of a stop
     return checkpoint_iteration(path) % config_.checkpoint.every == 0;
@@ -52,17 +87,22 @@ class Trainer {
   void write_line(double lr, double norm, const TrainProgress& now);
   void advise(double waiting);
   void validate();
+  void validate_and_agree();
   std::vector<OperatorKernels> operators();  // of the averaged network; none where it has no DGConv
   void note_balance();
   void report();
   void save();
   // Does what writes files; when they cannot be written tells so and lets training go on, a few times.
   void keep_going(const char* what, const std::function<void()>& action);
-  bool stopped() const { return hooks_.stop && *hooks_.stop; }
+  bool first() const { return ranks_.first(); }
+  bool stopped() const { return ranks_.size() > 1 ? stop_ : asked_to_stop(); }
+  bool asked_to_stop() const { return hooks_.stop && *hooks_.stop; }
+  bool validates() const { return !config_.validate.data.empty(); }
 
   TrainConfig config_;
   TrainHooks hooks_;
-  RunFolder folder_;
+  Ranks alone_, &ranks_;
+  std::unique_ptr<RunFolder> folder_;  // of the first rank
   std::unique_ptr<Learner> learner_;
   Dataset data_;
   Validator validator_;
@@ -71,35 +111,38 @@ class Trainer {
   Counters at_;
   std::unique_ptr<Loader> loader_;
   Clock::time_point start_ = Clock::now(), window_start_ = start_;
-  double seconds_before_ = 0, window_waited_ = 0;
-  double shown_rate_ = 0, shown_waiting_ = 0, last_loss_ = 0;  // of the last whole window of the log
+  double seconds_before_ = 0, window_waited_ = 0, window_communicated_ = 0;
+  double shown_rate_ = 0, shown_waiting_ = 0, shown_communicating_ = 0, last_loss_ = 0;  // of the last
+                                                                                         // window of the log
   int64_t since_window_ = 0;
   int failed_writes_ = 0;  // since the last checkpoint
   int windows_ = 0;
-  bool advised_ = false;
+  bool advised_ = false, stop_ = false;  // stop_: some rank was asked to stop, and all know
   int64_t saved_at_ = -1;
 };
 
 Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume)
     : config_(config),
       hooks_(hooks),
-      folder_(config, resume),
-      learner_(std::make_unique<Learner>(config)),
-      data_(config.data.train, {config.model.scale, config.data.patch, config.data.cache << 20,
-                                config.data.pack, hooks.message}),
-      validator_(config, folder_.path("val")),
+      ranks_(hooks.ranks ? *hooks.ranks : alone_),
+      folder_(first() ? std::make_unique<RunFolder>(config, resume) : nullptr),
+      learner_(std::make_unique<Learner>(config, &ranks_)),
+      data_(load_data(config, hooks, ranks_)),
+      validator_(first() ? config : without_validation(config), config.folder() + "/val"),
       watch_(config),
       preview_(
           data_.batch(Rng(static_cast<uint64_t>(config.seed), kPreviewStream), 1, AugmentConfig::none())) {
+  if (!first()) hooks_.message = nullptr, hooks_.progress = nullptr;
   begin(resume);
 }
 
 void Trainer::tell(const std::string& text) {
   if (hooks_.message) hooks_.message(text);
-  keep_going("log.txt", [&] { folder_.log(text); });
+  keep_going("log.txt", [&] { folder_->log(text); });
 }
 
 void Trainer::keep_going(const char* what, const std::function<void()>& action) {
+  if (!first()) return;
   try {
     action();
   } catch (const Error& e) {
@@ -108,34 +151,51 @@ void Trainer::keep_going(const char* what, const std::function<void()>& action) 
   }
 }
 
-void Trainer::begin(bool resume) {
-  const uint32_t hash = config_hash(config_);
-  if (resume) {
-    auto found = load_newest(folder_.checkpoints(), state(), [&](const std::string& m) { tell(m); });
-    if (found) {
-      at_ = *found;
-      saved_at_ = at_.iteration;
-      if (at_.config != hash)
-        tell("the configuration has changed since that checkpoint; the run goes on with the new one:" +
-             differences(at_.configuration, to_yaml(config_)));
-    } else {
-      tell("no checkpoint to resume from; beginning");
-    }
-    folder_.rewind(at_.iteration, at_.validation_due);
+void Trainer::resume_newest() {
+  auto found = load_newest(folder_->checkpoints(), state(), [&](const std::string& m) { tell(m); });
+  if (found) {
+    at_ = *found;
+    saved_at_ = at_.iteration;
+    if (at_.config != config_hash(config_))
+      tell("the configuration has changed since that checkpoint; the run goes on with the new one:" +
+           differences(at_.configuration, to_yaml(config_)));
+  } else {
+    tell("no checkpoint to resume from; beginning");
   }
-  at_.config = hash, at_.configuration = to_yaml(config_);
+  folder_->rewind(at_.iteration, at_.validation_due);
+}
+
+void Trainer::begin(bool resume) {
+  check_equal_data(data_, ranks_);
+  if (resume && first()) resume_newest();
+  share();
+  at_.config = config_hash(config_), at_.configuration = to_yaml(config_);
   seconds_before_ = at_.seconds;
-  tell(std::to_string(data_.pictures().size()) + " training pictures, " +
+  tell((ranks_.size() > 1 ? std::to_string(ranks_.size()) + " ranks; " : "") +
+       std::to_string(data_.pictures().size()) + " training pictures, " +
        std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
        " validation pictures; " + std::to_string(parameter_count(learner_->network())) + " parameters; " +
        std::to_string(num_threads()) + " threads");
-  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
+  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate, part());
   if (at_.iteration == 0) look();
   start_ = window_start_ = Clock::now();
 }
 
+BatchPart Trainer::part() const {
+  const int64_t n = config_.data.batch, ranks = ranks_.size();
+  const int64_t begin = n * ranks_.rank() / ranks, end = n * (ranks_.rank() + 1) / ranks;
+  return {begin, end - begin};
+}
+
+void Trainer::share() {
+  if (ranks_.size() == 1) return;
+  std::string bytes = first() ? checkpoint_bytes(state(), at_) : "";
+  ranks_.broadcast(bytes);
+  if (!first()) at_ = read_checkpoint(bytes, "the state of the first rank", state());
+}
+
 TrainResult Trainer::run() {
-  if (at_.validation_due && validator_.count() > 0) validate();
+  if (at_.validation_due && validates()) validate_and_agree();
   while (at_.iteration < config_.iterations && !stopped()) {
     step();
     if (const std::string reason = watch_.diverged(); config_.watch.returns > 0 && !reason.empty()) {
@@ -144,16 +204,19 @@ TrainResult Trainer::run() {
     }
     const bool last = at_.iteration == config_.iterations;
     const bool due = at_.iteration % config_.validate.every == 0 || last;
-    if (due && validator_.count() > 0) {
+    if (due && validates()) {
       at_.validation_due = true;
-      keep_going("validation", [&] { validate(); });
+      validate_and_agree();
     } else if (due) {
       keep_going("metrics.jsonl", [&] { note_balance(); });
     }
-    if (at_.iteration % config_.checkpoint.every == 0 || last) keep_going("checkpoint", [&] { save(); });
+    if (at_.iteration % config_.checkpoint.every == 0 || last) {
+      share();  // processors may differ in a last bit: what is saved here is what all go on from
+      keep_going("checkpoint", [&] { save(); });
+    }
   }
-  if (saved_at_ != at_.iteration) save();
-  if (validator_.count() == 0) report();
+  if (first() && saved_at_ != at_.iteration) save();
+  if (first() && !validates()) report();
   const bool interrupted = stopped() && (at_.iteration < config_.iterations || at_.validation_due);
   if (interrupted)
     tell("stopped and saved after iteration " + std::to_string(at_.iteration) + "; go on with --resume");
@@ -167,6 +230,12 @@ TrainState Trainer::state() {
 }
 
 void Trainer::look() {
+  std::vector<double> seen{first() ? drift() : 0};
+  ranks_.broadcast(seen);
+  watch_.preview(seen[0]);
+}
+
+double Trainer::drift() {
   NoGrad inference;
   const Tensor y = learner_->network()(preview_.lr).value();
   double sums[3] = {};
@@ -177,17 +246,17 @@ void Trainer::look() {
     const double mean = std::abs(sum) * 3 / static_cast<double>(y.numel());
     if (!(mean <= drift)) drift = mean;  // also when it is not a number
   }
-  watch_.preview(drift);
+  return drift;
 }
 
 // To the newest calm checkpoint, or the beginning; what came after it is dropped, as if it had never been.
 void Trainer::go_back(const std::string& reason) {
   const Counters before = at_;
-  if (before.returns >= config_.watch.returns)
+  if (first() && before.returns >= config_.watch.returns)
     fail(ErrorCode::numeric, config_.folder(), ": diverged at iteration ", before.iteration, " again, after ",
          before.returns, " returns to lower rates: ", reason,
          "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
-  const auto paths = list_checkpoints(folder_.checkpoints());
+  const auto paths = first() ? list_checkpoints(folder_->checkpoints()) : std::vector<std::string>();
   bool found = false;
   for (size_t i = 0; i < paths.size() && !found; ++i) {
     if (!regular(paths[i])) continue;
@@ -198,23 +267,27 @@ void Trainer::go_back(const std::string& reason) {
       if (e.code() != ErrorCode::bad_file) throw;
     }
   }
-  if (!found) {
+  if (!ranks_.any(found)) {
     at_ = {};
-    learner_ = std::make_unique<Learner>(config_);
+    learner_ = std::make_unique<Learner>(config_, &ranks_);
     watch_ = Watch(config_);
     look();
   }
   at_.returns = before.returns + 1, at_.rate_scale = before.rate_scale * config_.watch.backoff;
   at_.config = before.config, at_.configuration = before.configuration;
   if (before.best > at_.best) at_.best = before.best, at_.best_iteration = before.best_iteration;
-  save();
-  const std::string kept = checkpoint_path(folder_.checkpoints(), at_.iteration);
-  std::error_code ignored;
-  for (const std::string& path : paths)
-    if (path > kept) std::filesystem::remove(path, ignored);
-  folder_.rewind(at_.iteration, at_.validation_due);
-  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate);
+  share();
+  if (first()) {
+    save();
+    const std::string kept = checkpoint_path(folder_->checkpoints(), at_.iteration);
+    std::error_code ignored;
+    for (const std::string& path : paths)
+      if (path > kept) std::filesystem::remove(path, ignored);
+    folder_->rewind(at_.iteration, at_.validation_due);
+  }
+  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate, part());
   window_start_ = Clock::now(), since_window_ = 0, window_waited_ = 0;
+  window_communicated_ = ranks_.seconds();
   char rate[32];
   std::snprintf(rate, sizeof rate, "%.4g", at_.rate_scale);
   const std::string text = "diverged at iteration " + std::to_string(before.iteration) + " (" + reason +
@@ -222,7 +295,7 @@ void Trainer::go_back(const std::string& reason) {
                            rate + " times the rate";
   tell(text);
   keep_going("metrics.jsonl", [&] {
-    folder_.metrics(nlohmann::ordered_json{{"iteration", at_.iteration}, {"event", text}}.dump());
+    folder_->metrics(nlohmann::ordered_json{{"iteration", at_.iteration}, {"event", text}}.dump());
   });
 }
 
@@ -237,6 +310,8 @@ void Trainer::step() {
   ++at_.iteration;
   watch_.step(result.sound, result.loss);
   account(result, lr);
+  if (!result.sound) share();  // ranks left it at different points, after as many power iterations
+  stop_ = ranks_.any(asked_to_stop());
   if (at_.iteration % config_.watch.every == 0) look();
 }
 
@@ -246,7 +321,7 @@ void Trainer::account(const StepResult& result, double lr) {
     ++at_.skipped_in_row;
     tell("iteration " + std::to_string(at_.iteration) +
          ": loss or gradient is not finite; the step is skipped");
-    if (at_.skipped_in_row >= kMostSkippedInRow)
+    if (first() && at_.skipped_in_row >= kMostSkippedInRow)
       fail(ErrorCode::numeric, config_.folder(), ": ", kMostSkippedInRow,
            " steps in a row were not finite, up to iteration ", at_.iteration,
            "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
@@ -267,8 +342,9 @@ void Trainer::account(const StepResult& result, double lr) {
     last_loss_ = now.loss;
     at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0;
     if (shown_rate_ == 0 || seconds_since(window_start_) >= kRateSeconds) {
-      shown_rate_ = now.rate, shown_waiting_ = now.waiting, since_window_ = 0;
-      window_start_ = Clock::now(), window_waited_ = loader_->waited_seconds();
+      shown_rate_ = now.rate, shown_waiting_ = now.waiting, shown_communicating_ = now.communicating;
+      window_start_ = Clock::now(), since_window_ = 0;
+      window_waited_ = loader_->waited_seconds(), window_communicated_ = ranks_.seconds();
     }
   }
   if (hooks_.progress) hooks_.progress(now);
@@ -278,11 +354,12 @@ void Trainer::write_line(double lr, double norm, const TrainProgress& now) {
   nlohmann::ordered_json line = {{"iteration", at_.iteration}, {"lr", lr},
                                  {"it_per_s", now.rate},       {"waiting", now.waiting},
                                  {"skipped", at_.skipped},     {"seconds", at_.seconds}};
+  if (now.ranks > 1) line["communicating"] = now.communicating;
   if (at_.window_steps > 0) line["loss"] = now.loss;
   for (const auto& [name, value] : now.terms) line["losses"][name] = value;
   if (std::isfinite(norm)) line["grad_norm"] = norm;
-  folder_.metrics(line.dump());
-  folder_.log(to_text(now, config_.validate.best));
+  folder_->metrics(line.dump());
+  folder_->log(to_text(now, config_.validate.best));
 }
 
 // Once, and not of the first line of the log, which begins with empty queues.
@@ -303,7 +380,9 @@ TrainProgress Trainer::progress(double lr) const {
   const double seconds = std::max(1e-9, seconds_since(window_start_));
   p.rate = static_cast<double>(since_window_) / seconds;
   p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
-  if (seconds < kRateSeconds && shown_rate_ > 0) p.rate = shown_rate_, p.waiting = shown_waiting_;
+  p.communicating = (ranks_.seconds() - window_communicated_) / seconds, p.ranks = ranks_.size();
+  if (seconds < kRateSeconds && shown_rate_ > 0)
+    p.rate = shown_rate_, p.waiting = shown_waiting_, p.communicating = shown_communicating_;
   p.memory = resident_bytes();
   p.best = at_.best, p.has_best = std::isfinite(at_.best);
   p.seconds_left = static_cast<double>(config_.iterations - at_.iteration) / p.rate;
@@ -312,6 +391,13 @@ TrainProgress Trainer::progress(double lr) const {
 
 nlohmann::ordered_json to_json(const Quality& q) {
   return {{"psnr_rgb", q.psnr_rgb}, {"psnr_y", q.psnr_y}, {"ssim_rgb", q.ssim_rgb}, {"ssim_y", q.ssim_y}};
+}
+
+// The first rank validates while the others wait; then all know whether it was stopped on the way.
+void Trainer::validate_and_agree() {
+  keep_going("validation", [&] { validate(); });
+  at_.validation_due = ranks_.any(first() && at_.validation_due);
+  stop_ = ranks_.any(asked_to_stop());
 }
 
 void Trainer::validate() {
@@ -326,11 +412,11 @@ void Trainer::validate() {
   const double value = mean.by_name(config_.validate.best);
   const bool better = value > at_.best;
   if (better) {
-    save_network(folder_.path("best.safetensors"), learner_->average(), config_);
+    save_network(folder_->path("best.safetensors"), learner_->average(), config_);
     at_.best = value, at_.best_iteration = at_.iteration;
   }
   at_.validation_due = false;
-  folder_.metrics(nlohmann::ordered_json{
+  folder_->metrics(nlohmann::ordered_json{
       {"iteration", at_.iteration},
       {"validation",
        {{"border", config_.validate.border},
@@ -349,8 +435,8 @@ void Trainer::validate() {
   tell(text);
   note_balance();
   for (const std::string& name : validator_.shown())
-    folder_.image(at_.iteration, "validation/" + name,
-                  read_file(preview_path(folder_.path("val"), name, std::to_string(at_.iteration))));
+    folder_->image(at_.iteration, "validation/" + name,
+                   read_file(preview_path(folder_->path("val"), name, std::to_string(at_.iteration))));
   report();
   window_start_ += Clock::now() - before;  // a validation's time is no part of the rate of training
 }
@@ -361,7 +447,7 @@ std::vector<OperatorKernels> Trainer::operators() {
 }
 
 void Trainer::note_balance() {
-  if (const auto layers = operators(); !layers.empty()) folder_.metrics(balance_line(at_.iteration, layers));
+  if (const auto layers = operators(); !layers.empty()) folder_->metrics(balance_line(at_.iteration, layers));
 }
 
 void Trainer::report() {
@@ -371,12 +457,12 @@ void Trainer::report() {
 void Trainer::save() {
   at_.calm = watch_.calm();
   at_.seconds = seconds_before_ + seconds_since(start_);
-  save_checkpoint(checkpoint_path(folder_.checkpoints(), at_.iteration), state(), at_);
+  save_checkpoint(checkpoint_path(folder_->checkpoints(), at_.iteration), state(), at_);
   saved_at_ = at_.iteration;
-  save_network(folder_.path("last.safetensors"), learner_->average(), config_);
+  save_network(folder_->path("last.safetensors"), learner_->average(), config_);
   // Those saved where a run was stopped go first, so that what a divergence may return to does not depend on
   // stops.
-  const auto all = list_checkpoints(folder_.checkpoints());
+  const auto all = list_checkpoints(folder_->checkpoints());
   std::error_code ignored;
   int64_t kept = 0;
   for (const std::string& path : all) {
@@ -390,6 +476,9 @@ void Trainer::save() {
 }  // namespace
 
 TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resume) {
+  if (hooks.ranks)
+    check(config.data.batch >= hooks.ranks->size(), "data.batch: ", config.data.batch, " samples for ",
+          hooks.ranks->size(), " ranks; each needs at least one: start fewer, or raise data.batch");
   if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
   return Trainer(config, hooks, resume).run();
 }

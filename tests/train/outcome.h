@@ -21,7 +21,7 @@ inline std::string outcome(const dgp::TrainConfig& config) {
   std::string line;
   while (std::getline(lines, line)) {
     auto json = nlohmann::json::parse(line);
-    for (const char* key : {"seconds", "it_per_s", "waiting"}) json.erase(key);
+    for (const char* key : {"seconds", "it_per_s", "waiting", "communicating"}) json.erase(key);
     text << json << "\n";
   }
   return text.str();
