@@ -58,6 +58,20 @@ int whole(int64_t count) {
   return static_cast<int>(count);
 }
 
+// Adds rows 1 to count - 1 of x [count, length] to row 0, in order and in double.
+void add_rows(float* x, int64_t count, int64_t length) {
+  constexpr int64_t kBlock = 512;
+  parallel_for(length, kPointwiseGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += kBlock) {
+      const int64_t n = std::min(kBlock, end - at);
+      double sum[kBlock] = {};
+      for (int64_t r = 0; r < count; ++r)
+        for (int64_t i = 0; i < n; ++i) sum[i] += double{x[r * length + at + i]};
+      for (int64_t i = 0; i < n; ++i) x[at + i] = static_cast<float>(sum[i]);
+    }
+  });
+}
+
 }  // namespace
 
 bool Ranks::built() { return true; }
@@ -96,13 +110,7 @@ void Ranks::sum(const std::vector<Tensor>& tensors) {
     at = std::copy_n(here.data<float>(), here.numel(), at);
   }
   MPI_Alltoall(packed_.data(), whole(part), MPI_FLOAT, received_.data(), whole(part), MPI_FLOAT, kAll);
-  parallel_for(part, kPointwiseGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      double sum = 0;
-      for (int64_t r = 0; r < size_; ++r) sum += double{received_[static_cast<size_t>(r * part + i)]};
-      received_[static_cast<size_t>(i)] = static_cast<float>(sum);
-    }
-  });
+  add_rows(received_.data(), size_, part);
   MPI_Allgather(received_.data(), whole(part), MPI_FLOAT, packed_.data(), whole(part), MPI_FLOAT, kAll);
   const float* from = packed_.data();
   for (const Tensor& t : tensors) {
