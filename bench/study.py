@@ -23,9 +23,12 @@ import sys
 VANILLA = ["model.%s=false" % part for part in ("csg", "csa", "hg", "vg", "idg", "balance")]
 VARIANTS = {  # name: (what the table calls it, what it changes)
     "full": ("DGPNet", []),
+    "full-2": ("DGPNet, rate x 2", []),
+    "full-4": ("DGPNet, rate x 4", []),
     "vanilla": ("vanilla convolutions", VANILLA),
     "vanilla-2": ("vanilla convolutions, rate x 2", VANILLA),
     "vanilla-4": ("vanilla convolutions, rate x 4", VANILLA),
+    "vanilla-8": ("vanilla convolutions, rate x 8", VANILLA),
     "csg": ("without CSG", ["model.csg=false"]),
     "csa": ("without CSA", ["model.csa=false"]),
     "hg": ("without HG", ["model.hg=false"]),
@@ -38,7 +41,8 @@ VARIANTS = {  # name: (what the table calls it, what it changes)
     "interaction": ("no interaction", ["model.interaction=false"]),
     "attention": ("no attention, gates = 1", ["model.attention=false"]),
 }
-RATES = {"vanilla-2": 2, "vanilla-4": 4}  # times the configuration's: six kernels move their sum further than one
+# Times the configuration's: six kernels move their sum further than one (docs/training.md).
+RATES = {"full-2": 2, "full-4": 4, "vanilla-2": 2, "vanilla-4": 4, "vanilla-8": 8}
 MEASURES = {"psnr_rgb": 3, "ssim_y": 4}  # and how many decimals the table has of each
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}  # Student's t
 
