@@ -110,6 +110,20 @@ TEST_CASE("training starts from weights of either form") {
                     ContainsSubstring("body.0.structural") && ContainsSubstring("cannot be trained further"));
 }
 
+TEST_CASE("a trained network's file says of its parts what the library's own does") {
+  TempFolder temp;
+  for (const char* parts : {"", ", hg: false", ", balance: false, interaction: false"}) {
+    const TrainConfig c = parse_config(
+        std::string("data: {train: [{hr: a}]}\nmodel: {preset: tiny, blocks: 1, scale: 2") + parts + "}\n",
+        "my.yml");
+    auto network = make_network(c);
+    save_network(temp / "net.safetensors", *network, c);
+    CHECK(read_safetensors(temp / "net.safetensors").metadata.at("config") ==
+          to_json(network->dgpnet()->config));
+    CHECK(load_model(temp / "net.safetensors").config == network->dgpnet()->config);
+  }
+}
+
 TEST_CASE("names of networks: unknown, and options of another network") {
   const std::string data = "data: {train: [{hr: a}]}\n";
   CHECK_THROWS_WITH(parse_config(data + "model: {type: espnc}\n", "my.yml"),
