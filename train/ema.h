@@ -1,6 +1,7 @@
 // The exponential moving average of weights (Polyak averaging): average = d average + (1 - d) weight with
 // d = min(decay, (1 + updates) / (10 + updates)), so that the average forgets the starting point quickly.
-// Parameters and floating-point buffers are averaged, other buffers copied. One pass over memory.
+// Parameters and floating-point buffers are averaged, other buffers copied. One pass over memory, on the
+// device that both are on.
 #pragma once
 
 #include <vector>

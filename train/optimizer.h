@@ -1,7 +1,7 @@
 // Optimisers: each keeps a few tensors of state shaped like the parameters ("slots") and walks parameters,
 // gradients and slots once a step, in parallel and in order, so that the bits do not depend on the number of
-// threads. The formulas stand in train/optimizers.cpp. The configuration picks one by name; users add their
-// own to the table (train/registry.h).
+// threads; on the GPU where the parameters are there. The formulas stand in train/optimizers.cpp. The
+// configuration picks one by name; users add their own to the table (train/registry.h).
 #pragma once
 
 #include <functional>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "train/optimizer_updates.h"
 #include "train/registry.h"
 
 namespace dgp {
@@ -46,25 +47,33 @@ class Optimizer {
   int64_t steps = 0;
 
  protected:
-  Optimizer(std::vector<Var> parameters,
-            const std::vector<std::string>& slots);  // f32 leaves; slots of zeros
+  // f32 leaves, all on one device; slots of zeros, there too.
+  Optimizer(std::vector<Var> parameters, const std::vector<std::string>& slots);
 
-  // One piece: n elements of a parameter, its gradient and its slots.
-  struct Arrays {
-    float* w;
-    const float* g;
-    float* slot[4];
-    int64_t n;
-    size_t parameter;
-    int64_t begin;  // of the piece in the parameter
+  // What a step does to each piece. A plain function of one runs on the CPU alone; of() serves both devices.
+  using Arrays = UpdatePiece;
+  struct Update {
+    std::function<void(const Arrays&)> piece;
+    std::function<void(const std::vector<Arrays>&)> on_gpu = {};
+
+    template <class Step>
+    static Update of(const Step& k) {
+      return {[k](const Arrays& a) { cpu::update(k, a); },
+              [k](const std::vector<Arrays>& all) { cuda::update(k, all); }};
+    }
   };
   // The update of step `steps`, its coefficients worked out.
-  virtual std::function<void(const Arrays&)> plan(double lr, double grad_scale) = 0;
+  virtual Update plan(double lr, double grad_scale) = 0;
 
   std::vector<Var> parameters_;
   std::vector<Slot> slots_;
+  std::vector<Slot> derived_;  // in arrays behind the slots, but worked out anew: no checkpoint keeps them
 
  private:
+  Arrays arrays(const Piece& piece) const;
+  std::vector<Arrays> with_gradients() const;  // every piece that has one
+  bool on_gpu() const { return !parameters_.empty() && parameters_[0].value().device() == Device::cuda; }
+
   std::vector<Piece> pieces_;
 };
 
@@ -85,7 +94,7 @@ class Adam : public Optimizer {
   Adam(std::vector<Var> parameters, const AdamOptions& options);
 
  protected:
-  std::function<void(const Arrays&)> plan(double lr, double grad_scale) override;
+  Update plan(double lr, double grad_scale) override;
 
  private:
   AdamOptions options_;

@@ -25,43 +25,13 @@ namespace {
 float single(double x) { return static_cast<float>(x); }
 double unbias(double beta, int64_t steps) { return 1 - std::pow(beta, static_cast<double>(steps)); }
 
-// The updates take pointers by __restrict and coefficients by value: a store to one array could else change
-// a coefficient or another array, and the compiler would have to go element by element.
-
-struct AdamStep {
-  float rate, root, b1, c1, b2, c2, eps, scale, shrink, decay;
-};
-
-void adam_piece(const AdamStep k, const float* __restrict g, int64_t n, float* __restrict w,
-                float* __restrict m, float* __restrict v) {
-  for (int64_t i = 0; i < n; ++i) {
-    float wi = w[i] * k.shrink, gi = g[i] * k.scale + k.decay * wi;
-    float mi = k.b1 * m[i] + k.c1 * gi, vi = k.b2 * v[i] + k.c2 * gi * gi;
-    m[i] = mi, v[i] = vi;
-    w[i] = wi - k.rate * mi / (std::sqrt(vi) / k.root + k.eps);
-  }
-}
-
-struct SgdStep {
-  float rate, momentum, gradient, average, scale, decay;  // w -= rate (gradient g + average m)
-};
-
-void sgd_piece(const SgdStep k, const float* __restrict g, int64_t n, float* __restrict w,
-               float* __restrict m) {
-  for (int64_t i = 0; i < n; ++i) {
-    float gi = g[i] * k.scale + k.decay * w[i], mi = k.momentum * m[i] + gi;
-    m[i] = mi;
-    w[i] -= k.rate * (k.gradient * gi + k.average * mi);
-  }
-}
-
 class Sgd : public Optimizer {
  public:
   Sgd(std::vector<Var> parameters, const Options& options)
       : Optimizer(std::move(parameters), {"momentum"}), o_(options) {}
 
  protected:
-  std::function<void(const Arrays&)> plan(double lr, double grad_scale) override {
+  Update plan(double lr, double grad_scale) override {
     const double momentum = o_.at("momentum");
     const bool nesterov = o_.at("nesterov") != 0;
     const SgdStep k{single(lr),
@@ -70,26 +40,12 @@ class Sgd : public Optimizer {
                     single(nesterov ? momentum : 1),
                     single(grad_scale),
                     single(o_.at("weight_decay"))};
-    return [k](const Arrays& a) { sgd_piece(k, a.g, a.n, a.w, a.slot[0]); };
+    return Update::of(k);
   }
 
  private:
   Options o_;
 };
-
-struct AdanStep {
-  float rate1, rate2, root, b1, c1, b2, c2, b3, c3, eps, scale, shrink, first;
-};
-
-void adan_piece(const AdanStep k, const float* __restrict g, int64_t n, float* __restrict w,
-                float* __restrict m, float* __restrict v, float* __restrict s, float* __restrict before) {
-  for (int64_t i = 0; i < n; ++i) {
-    float gi = g[i] * k.scale, d = (gi - before[i]) * k.first, u = gi + k.b2 * d;
-    float mi = k.b1 * m[i] + k.c1 * gi, vi = k.b2 * v[i] + k.c2 * d, si = k.b3 * s[i] + k.c3 * u * u;
-    m[i] = mi, v[i] = vi, s[i] = si, before[i] = gi;
-    w[i] = (w[i] - (k.rate1 * mi + k.rate2 * vi) / (std::sqrt(si) / k.root + k.eps)) * k.shrink;
-  }
-}
 
 class Adan : public Optimizer {
  public:
@@ -97,7 +53,7 @@ class Adan : public Optimizer {
       : Optimizer(std::move(parameters), {"m", "difference", "square", "gradient"}), o_(options) {}
 
  protected:
-  std::function<void(const Arrays&)> plan(double lr, double grad_scale) override {
+  Update plan(double lr, double grad_scale) override {
     const double b1 = o_.at("beta1"), b2 = o_.at("beta2"), b3 = o_.at("beta3");
     const AdanStep k{single(lr / unbias(b1, steps)),
                      single(lr * b2 / unbias(b2, steps)),
@@ -112,43 +68,29 @@ class Adan : public Optimizer {
                      single(grad_scale),
                      single(1 / (1 + lr * o_.at("weight_decay"))),
                      steps == 1 ? 0.0F : 1.0F};
-    return [k](const Arrays& a) { adan_piece(k, a.g, a.n, a.w, a.slot[0], a.slot[1], a.slot[2], a.slot[3]); };
+    return Update::of(k);
   }
 
  private:
   Options o_;
 };
 
-struct FreeStep {
-  float toward, rate_y, rate_z, root, b2, c2, eps, scale, decay, out;
-};
-
-void free_piece(const FreeStep k, const float* __restrict g, int64_t n, float* __restrict y,
-                float* __restrict z, float* __restrict v, float* __restrict x) {
-  for (int64_t i = 0; i < n; ++i) {
-    float gi = g[i] * k.scale, vi = k.b2 * v[i] + k.c2 * gi * gi, yi = y[i], zi = z[i];
-    float u = gi / (std::sqrt(vi) / k.root + k.eps) + k.decay * yi;
-    yi += k.toward * (zi - yi) + k.rate_y * u;
-    zi -= k.rate_z * u;
-    v[i] = vi, y[i] = yi, z[i] = zi;
-    x[i] = yi + k.out * (zi - yi);
-  }
-}
-
 class ScheduleFree : public Optimizer {
  public:
   ScheduleFree(std::vector<Var> parameters, const Options& options)
       : Optimizer(std::move(parameters), {"z", "v"}), o_(options) {
     numbers = {0, 0};  // sum of lr_max^2; lr_max
+    derived_.push_back({"x", {}});
     for (size_t i = 0; i < parameters_.size(); ++i) {
       slots_[0].tensors[i].copy_from(parameters_[i].value());
       x_.emplace_back(parameters_[i].value().clone());
+      derived_[0].tensors.push_back(x_[i].value());
     }
   }
   const std::vector<Var>& evaluated() const override { return x_; }
 
  protected:
-  std::function<void(const Arrays&)> plan(double lr, double grad_scale) override {
+  Update plan(double lr, double grad_scale) override {
     const double b1 = o_.at("beta1"), b2 = o_.at("beta2");
     double &sum = numbers.at(0), &highest = numbers.at(1);
     highest = std::max(highest, lr);
@@ -164,10 +106,7 @@ class ScheduleFree : public Optimizer {
                      single(grad_scale),
                      single(o_.at("weight_decay")),
                      single(1 - 1 / b1)};
-    return [this, k](const Arrays& a) {
-      float* x = x_[a.parameter].value().data<float>() + a.begin;
-      free_piece(k, a.g, a.n, a.w, a.slot[0], a.slot[1], x);
-    };
+    return Update::of(k);
   }
 
  private:
@@ -210,7 +149,7 @@ Registry<OptimizerKind>& optimizers() {
 Adam::Adam(std::vector<Var> parameters, const AdamOptions& options)
     : Optimizer(std::move(parameters), {"m", "v"}), options_(options) {}
 
-std::function<void(const Optimizer::Arrays&)> Adam::plan(double lr, double grad_scale) {
+Optimizer::Update Adam::plan(double lr, double grad_scale) {
   const auto& o = options_;
   const AdamStep k{single(lr / unbias(o.beta1, steps)),
                    single(std::sqrt(unbias(o.beta2, steps))),
@@ -222,7 +161,7 @@ std::function<void(const Optimizer::Arrays&)> Adam::plan(double lr, double grad_
                    single(grad_scale),
                    single(o.decoupled ? 1 - lr * o.weight_decay : 1),
                    single(o.decoupled ? 0 : o.weight_decay)};
-  return [k](const Arrays& a) { adam_piece(k, a.g, a.n, a.w, a.slot[0], a.slot[1]); };
+  return Update::of(k);
 }
 
 }  // namespace dgp
