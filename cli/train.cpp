@@ -18,7 +18,7 @@ namespace dgp {
 namespace {
 
 struct TrainOptions {
-  std::string config;
+  std::string config, device;
   std::vector<std::string> overrides;
   bool resume = false, quiet = false, lr_find = false, skip_bad = false;
 };
@@ -103,7 +103,10 @@ TrainConfig checked(const TrainConfig& config, const TrainOptions& options, Cons
 TrainConfig read_config(const TrainOptions& options, Ranks& ranks) {
   std::string yaml;
   if (ranks.first()) {
-    TrainConfig config = load_config(options.config, options.overrides);
+    std::vector<std::string> overrides = options.overrides;
+    if (!options.device.empty()) overrides.push_back("device=" + options.device);
+    TrainConfig config = load_config(options.config, overrides);
+    apply_with_cuda({config.device, 0});
     Console console(options.quiet, config.validate.best);
     config = checked(config, options, console);
     if (ranks.size() == 1) return config;
@@ -143,6 +146,8 @@ void add_train(CLI::App& app, Ranks& ranks) {
       ->allow_extra_args(false)
       ->expected(1)
       ->take_all();
+  command->add_option("--device", options->device, "cpu or cuda, whatever `device` of the configuration says")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   command->add_flag("--resume", options->resume, "go on from the run folder's last checkpoint");
   command->add_flag(
       "--lr-find", options->lr_find,

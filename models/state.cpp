@@ -89,7 +89,8 @@ std::vector<std::pair<std::string, Tensor>> named_tensors(const Visit& visit) {
   std::vector<std::pair<std::string, Tensor>> tensors;
   visit([&](const std::string& name, Var& v) {
     const bool whole = v.dtype() == DType::i64;
-    tensors.emplace_back(name, whole ? v.value() : to_file_layout(v.value().to(DType::f32)));
+    const Tensor host = v.value().to(Device::cpu);
+    tensors.emplace_back(name, whole ? host : to_file_layout(host.to(DType::f32)));
   });
   return tensors;
 }

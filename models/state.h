@@ -14,7 +14,8 @@ namespace dgp {
 Tensor to_file_layout(const Tensor& t);
 Tensor from_file_layout(const Tensor& t);
 
-// Of any module: `visit` calls its argument with every parameter and buffer. In file layout, floats as f32.
+// Of any module: `visit` calls its argument with every parameter and buffer. In file layout, floats as f32,
+// in the CPU's memory.
 using Visit = std::function<void(const Visitor&)>;
 std::vector<std::pair<std::string, Tensor>> named_tensors(const Visit& visit);
 

@@ -33,8 +33,8 @@ Tensor single(const Tensor& x) { return x.reshape({x.dim(1), x.dim(2), x.dim(3)}
 
 OperatorKernels kernels_of(const NamedDGConv& layer) {
   const Var w = layer.conv->kernels();
-  const Tensor alpha = layer.conv->balance_factors(w).value();
-  return {layer.name, layer.conv->operators, w.value(),
+  const Tensor alpha = layer.conv->balance_factors(w).value().to(Device::cpu);
+  return {layer.name, layer.conv->operators, w.value().to(Device::cpu),
           std::vector<double>(alpha.data<float>(), alpha.data<float>() + alpha.numel())};
 }
 

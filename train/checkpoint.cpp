@@ -135,7 +135,7 @@ SafeTensors to_file(const std::string& path, const TrainState& state, const Coun
   file.metadata = describe(counters);
   file.metadata["format"] = kFormat;
   for (const auto& [name, optimizer] : state.optimizers) file.metadata[name] = numbers_of(*optimizer);
-  file.tensors = state.tensors;
+  for (const auto& [name, tensor] : state.tensors) file.tensors.emplace_back(name, tensor.to(Device::cpu));
   check_finite(file, path);
   file.metadata["checksum"] = checksum(file);
   return file;

@@ -1,6 +1,7 @@
 // Checkpoints: one safetensors file holds everything that a run's future depends on, with a checksum over all
 // of it: weights, their average, the optimisers' state, counters, the configuration. Random numbers need no
-// saving, nor does the place in the data: they are functions of the iteration.
+// saving, nor does the place in the data: they are functions of the iteration. Which device the tensors are
+// on is no part of it: a run saved on one goes on on the other.
 #pragma once
 
 #include <cstdint>

@@ -214,6 +214,7 @@ template <class V>
 void fields(V& v, TrainConfig& c) {
   v.value("name", c.name);
   v.value("out", c.out);
+  v.choice("device", c.device, {"cpu", "cuda"});
   v.value("seed", c.seed, 0, int64_t{1} << 53);
   v.value("iterations", c.iterations, 1, 1'000'000'000);
   v.value("threads", c.threads, 0, 1024);

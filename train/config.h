@@ -102,7 +102,8 @@ struct PoolConfig {
 
 struct TrainConfig {
   std::string name = "run";
-  std::string out;  // run folder; empty: runs/<name>
+  std::string out;             // run folder; empty: runs/<name>
+  std::string device = "cpu";  // or cuda: where the network learns; data are made on the CPU in any case
   int64_t seed = 1, iterations = 100000, threads = 0;
   struct {
     std::string type = "dgpnet";         // of networks() (train/network.h)
@@ -155,6 +156,7 @@ struct TrainConfig {
     int64_t every = 50;
   } log;
 
+  Device computes_on() const { return device == "cuda" ? Device::cuda : Device::cpu; }
   std::string folder() const { return out.empty() ? "runs/" + name : out; }
 };
 

@@ -22,6 +22,7 @@ namespace dgp {
 
 struct Batch {
   Tensor lr, hr;  // f32 [N,p,p,3], [N,s*p,s*p,3]
+  Batch to(Device device) const { return {lr.to(device), hr.to(device)}; }
 };
 
 struct Pair {

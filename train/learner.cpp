@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/pointwise.h"
+#include "tensor/cuda.h"
 
 namespace dgp {
 namespace {
@@ -42,18 +43,35 @@ double clip_scale(double clip, double norm) { return clip > 0 && norm > clip ? c
 
 double number(const Var& loss) { return static_cast<double>(loss.value().item<float>()); }
 
+void weighted_backward(const Var& loss, double weight) {
+  backward(loss, Tensor::full({}, weight, loss.dtype(), loss.value().device()));
+}
+
+std::unique_ptr<Network> network_there(const TrainConfig& config) {
+  if (config.computes_on() == Device::cuda) cuda::require();
+  auto network = make_network(config);
+  move(*network, config.computes_on());
+  return network;
+}
+
+Discriminator discriminator_there(const TrainConfig& config) {
+  Discriminator d(config.gan.features, Rng(static_cast<uint64_t>(config.seed), 0xd15c));
+  d.visit([&](const std::string&, Var& v) { v.set_value(v.value().to(config.computes_on())); });
+  return d;
+}
+
 }  // namespace
 
 Learner::Adversary::Adversary(const TrainConfig& config)
-    : discriminator(config.gan.features, Rng(static_cast<uint64_t>(config.seed), 0xd15c)),
+    : discriminator(discriminator_there(config)),
       optimizer(make_optimizer(config.gan.optimizer, parameters_of(discriminator))) {}
 
 Learner::Learner(const TrainConfig& config, Ranks* ranks)
     : config_(config),
       ranks_(ranks),
       loss_(config.loss),
-      network_(make_network(config)),
-      average_(make_network(config)),
+      network_(network_there(config)),
+      average_(network_there(config)),
       optimizer_(make_optimizer(config.optimizer, parameters(*network_))),
       ema_(std::make_unique<Ema>(all_tensors(*average_), config.ema)),
       terms_(loss_.names()) {
@@ -81,7 +99,7 @@ void Learner::backpropagate(const Batch& batch, StepResult& result) {
   }
   result.loss += share * number(loss);
   if (!std::isfinite(result.loss)) return;
-  backward(loss, Tensor::full({}, share));
+  weighted_backward(loss, share);
   if (adversary_) backpropagate_adversary(batch, output.detach(), result);
 }
 
@@ -90,10 +108,10 @@ void Learner::backpropagate_adversary(const Batch& batch, const Var& output, Ste
   const size_t first = loss_.names().size() + 1;
   Var real = real_loss(config_.gan.type, adversary_->discriminator(batch.hr));
   result.parts[first] += share * number(real);
-  backward(real, Tensor::full({}, share));
+  weighted_backward(real, share);
   Var fake = fake_loss(config_.gan.type, adversary_->discriminator(output));
   result.parts[first + 1] += share * number(fake);
-  backward(fake, Tensor::full({}, share));
+  weighted_backward(fake, share);
 }
 
 void Learner::combine(StepResult& result) {
@@ -112,29 +130,45 @@ void Learner::combine(StepResult& result) {
   ranks_->sum(gradients);
 }
 
-StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration) {
+StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration) try {
   StepResult result;
   for (int64_t i = 0; i < config_.accumulate; ++i) {
-    const Batch batch = next();
+    const Batch batch = next().to(config_.computes_on());
     if (std::isfinite(result.loss)) backpropagate(batch, result);
   }
   combine(result);
+  result = update(std::move(result), lr, iteration);
+  clear_gradients();
+  return result;
+} catch (const Error& error) {
+  clear_gradients();
+  if (error.code() != ErrorCode::limit) throw;
+  fail(ErrorCode::limit, error.what(),
+       "; a smaller data.batch or data.patch takes less, and accumulate makes up for the batch");
+} catch (...) {
+  clear_gradients();
+  throw;
+}
+
+StepResult Learner::update(StepResult result, double lr, int64_t iteration) {
   const bool finite = std::isfinite(result.loss);
   result.norm = finite ? optimizer_->grad_norm() : result.loss;
   const double adversary_norm = adversary_ && finite ? adversary_->optimizer->grad_norm() : 0;
   result.sound = is_sound(result.norm) && is_sound(adversary_norm);
-  if (result.sound && (!adversary_ || iteration >= config_.gan.alone)) {
+  if (!result.sound) return result;
+  if (!adversary_ || iteration >= config_.gan.alone) {
     optimizer_->step(lr, clip_scale(config_.clip, result.norm));
     ema_->update(evaluated(), optimizer_->steps - 1);
   }
-  optimizer_->clear_gradients();
-  if (adversary_) {
-    const double ratio = config_.optimizer.lr > 0 ? lr / config_.optimizer.lr : 1;
-    if (result.sound)
-      adversary_->optimizer->step(config_.gan.optimizer.lr * ratio, clip_scale(config_.clip, adversary_norm));
-    adversary_->optimizer->clear_gradients();
-  }
+  if (!adversary_) return result;
+  const double ratio = config_.optimizer.lr > 0 ? lr / config_.optimizer.lr : 1;
+  adversary_->optimizer->step(config_.gan.optimizer.lr * ratio, clip_scale(config_.clip, adversary_norm));
   return result;
+}
+
+void Learner::clear_gradients() {
+  optimizer_->clear_gradients();
+  if (adversary_) adversary_->optimizer->clear_gradients();
 }
 
 std::vector<Var> Learner::evaluated() const {

@@ -1,6 +1,7 @@
 // What learns: a network, the average of its weights, the loss, the optimiser; in adversarial training a
-// discriminator and its optimiser as well. One step at a time on batches that the caller provides;
-// train/trainer.h is the loop around it.
+// discriminator and its optimiser as well. All of it is on the device that the configuration names, and so is
+// every step; batches, which the caller provides, come in the CPU's memory. train/trainer.h is the loop
+// around it.
 //
 // Where several ranks train as one, each takes its part of every batch, and the loss and gradients of a step
 // are the sums over ranks of each part's mean times its share of the batch: those of the whole batch, for
@@ -27,12 +28,14 @@ struct StepResult {
 
 class Learner {
  public:
-  // `ranks`: those that learn together, nullptr: this process alone.
+  // `ranks`: those that learn together, nullptr: this process alone. Throws Error(limit) when the configuration
+  // asks for a device that is not there.
   explicit Learner(const TrainConfig& config, Ranks* ranks = nullptr);
 
   // Step `iteration` (from 0) at rate `lr` on config.accumulate batches, each taken from `next`, all of them
   // in any case: of each its part for this rank. The discriminator's rate follows: gan.optimizer.lr times lr
-  // / optimizer.lr.
+  // / optimizer.lr. Whatever is thrown on the way, Error(limit) when memory runs out above all, leaves no
+  // gradients behind.
   StepResult step(const std::function<Batch()>& next, double lr, int64_t iteration);
 
   Network& network() { return *network_; }
@@ -46,6 +49,8 @@ class Learner {
     std::unique_ptr<Optimizer> optimizer;
     explicit Adversary(const TrainConfig& config);
   };
+  StepResult update(StepResult result, double lr, int64_t iteration);
+  void clear_gradients();
   void backpropagate(const Batch& batch, StepResult& result);
   void backpropagate_adversary(const Batch& batch, const Var& output, StepResult& result);
   void combine(StepResult& result);        // with the other ranks': loss, terms and gradients

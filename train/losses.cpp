@@ -91,7 +91,7 @@ Var Loss::operator()(const Var& x, const Var& t, std::vector<double>& parts, dou
   for (size_t i = 0; i < terms_.size(); ++i) {
     Var value = terms_[i].f(x, t);
     if (terms_[i].weight != 1) value = mul(value, terms_[i].weight);
-    parts[i] += share * static_cast<double>(value.value().to(DType::f64).item<double>());
+    parts[i] += share * static_cast<double>(value.value().to(Device::cpu).to(DType::f64).item<double>());
     sum = sum.defined() ? add(sum, value) : value;
   }
   return sum;

@@ -17,14 +17,19 @@ constexpr double kBroken = 1.5;   // times the least smoothed loss: learning has
 // A network's loss on a batch, without learning from it.
 class Yardstick {
  public:
-  explicit Yardstick(const TrainConfig& config) : loss_(config.loss), network_(make_network(config)) {}
-  double operator()(const Batch& batch) const {
+  explicit Yardstick(const TrainConfig& config)
+      : device_(config.computes_on()), loss_(config.loss), network_(make_network(config)) {
+    move(*network_, device_);
+  }
+  double operator()(const Batch& given) const {
     NoGrad inference;
+    const Batch batch = given.to(device_);
     std::vector<double> parts;
     return static_cast<double>(loss_((*network_)(batch.lr), batch.hr, parts).value().item<float>());
   }
 
  private:
+  Device device_;
   Loss loss_;
   std::unique_ptr<Network> network_;
 };

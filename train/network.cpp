@@ -108,6 +108,10 @@ void save_network(const std::string& path, Network& network, const TrainConfig& 
   write_safetensors(path, state);
 }
 
+void move(Network& network, Device device) {
+  network.visit([&](const std::string&, Var& value) { value.set_value(value.value().to(device)); });
+}
+
 std::vector<Var> parameters(Network& network) {
   std::vector<Var> all;
   network.visit([&](const std::string&, Var& value) {

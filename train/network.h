@@ -35,6 +35,8 @@ std::unique_ptr<Network> make_network(const TrainConfig& config);
 // A weights file: the architecture's name is the kind's, its "config" holds scale and options.
 void save_network(const std::string& path, Network& network, const TrainConfig& config);
 
+void move(Network& network, Device device);  // its parameters and buffers; gradients are cleared
+
 std::vector<Var> parameters(Network& network);
 std::vector<std::string> parameter_names(Network& network);
 int64_t parameter_count(Network& network);

@@ -51,28 +51,38 @@ Vgg19::Vgg19(const std::string& path) {
   int64_t channels = 3;
   for (int number : torchvision_numbers()) {
     const std::string name = "features." + std::to_string(number);
-    weights_.push_back(take(name + ".weight", 4));
-    biases_.push_back(take(name + ".bias", 1));
-    const Tensor& w = weights_.back();
-    if (w.shape() != Shape{biases_.back().dim(0), 3, 3, channels})
+    const Tensor w = take(name + ".weight", 4), b = take(name + ".bias", 1);
+    if (w.shape() != Shape{b.dim(0), 3, 3, channels})
       fail(ErrorCode::bad_file, path, ": ", name, ".weight is [", w.dim(0), ",", w.dim(3), ",", w.dim(1), ",",
-           w.dim(2), "], expected [", biases_.back().dim(0), ",", channels, ",3,3]");
+           w.dim(2), "], expected [", b.dim(0), ",", channels, ",3,3]");
+    convolutions_.push_back({w, b});
     channels = w.dim(0);
   }
 }
 
+const std::vector<Vgg19::Convolution>& Vgg19::on(Device device) const {
+  if (device == Device::cpu) return convolutions_;
+  if (on_gpu_.empty())
+    for (const Convolution& c : convolutions_) on_gpu_.push_back({c.weight.to(device), c.bias.to(device)});
+  return on_gpu_;
+}
+
 std::vector<Var> Vgg19::features(const Var& x, const Options& layer_weights) const {
-  const Var mean(Tensor::from<double>({3}, {-0.485, -0.456, -0.406}).to(x.dtype()));
-  const Var scale(Tensor::from<double>({3}, {1 / 0.229, 1 / 0.224, 1 / 0.225}).to(x.dtype()));
+  const Device device = x.value().device();
+  auto constant = [&](const std::vector<double>& rgb) {
+    return Var(Tensor::from<double>({3}, rgb).to(x.dtype()).to(device));
+  };
+  const Var mean = constant({-0.485, -0.456, -0.406}), scale = constant({1 / 0.229, 1 / 0.224, 1 / 0.225});
+  const std::vector<Convolution>& convolutions = on(device);
   size_t last = 0;
-  for (size_t i = 0; i < weights_.size(); ++i)
+  for (size_t i = 0; i < convolutions.size(); ++i)
     if (layer_weights.at(layer_names()[i]) > 0) last = i;
   Var h = mul(add(x, mean), scale);
   std::vector<Var> found;
   size_t at = 0;
   for (int count : kStages) {
     for (int i = 0; i < count; ++i, ++at) {
-      const Var w(weights_[at].to(x.dtype())), b(biases_[at].to(x.dtype()));
+      const Var w(convolutions[at].weight.to(x.dtype())), b(convolutions[at].bias.to(x.dtype()));
       const bool wanted = layer_weights.at(layer_names()[at]) > 0;
       h = conv2d(h, w, b, {.padding = 1, .activation = wanted ? Activation::none : Activation::relu});
       if (!wanted) continue;

@@ -24,9 +24,14 @@ class Vgg19 {
   Var distance(const Var& x, const Var& t, const Options& layer_weights) const;
 
  private:
+  struct Convolution {
+    Tensor weight, bias;  // [O,3,3,I], [O]
+  };
   std::vector<Var> features(const Var& x, const Options& layer_weights) const;
+  const std::vector<Convolution>& on(Device device) const;
 
-  std::vector<Tensor> weights_, biases_;  // [O,3,3,I], [O] of the 16 convolutions
+  std::vector<Convolution> convolutions_;    // 16
+  mutable std::vector<Convolution> on_gpu_;  // the same, from the first use there
 };
 
 }  // namespace dgp

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tensor/cuda.h"
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/environment.h"
@@ -175,7 +176,8 @@ void Trainer::begin(bool resume) {
        std::to_string(data_.pictures().size()) + " training pictures, " +
        std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
        " validation pictures; " + std::to_string(parameter_count(learner_->network())) + " parameters; " +
-       std::to_string(num_threads()) + " threads");
+       std::to_string(num_threads()) + " threads" +
+       (config_.computes_on() == Device::cuda ? "; on " + cuda::device_name() : std::string()));
   loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate, part());
   if (at_.iteration == 0) look();
   start_ = window_start_ = Clock::now();
@@ -237,7 +239,7 @@ void Trainer::look() {
 
 double Trainer::drift() {
   NoGrad inference;
-  const Tensor y = learner_->network()(preview_.lr).value();
+  const Tensor y = learner_->network()(preview_.lr.to(config_.computes_on())).value().to(Device::cpu);
   double sums[3] = {};
   for (int64_t i = 0; i < y.numel(); ++i)
     sums[i % 3] += double{y.data<float>()[i]} - double{preview_.hr.data<float>()[i]};
@@ -479,7 +481,10 @@ TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resum
   if (hooks.ranks)
     check(config.data.batch >= hooks.ranks->size(), "data.batch: ", config.data.batch, " samples for ",
           hooks.ranks->size(), " ranks; each needs at least one: start fewer, or raise data.batch");
+  check(!hooks.ranks || hooks.ranks->size() == 1 || config.computes_on() == Device::cpu,
+        "device: several ranks train on CPUs alone; set device to cpu, or leave mpirun out");
   if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
+  if (config.computes_on() == Device::cuda) cuda::require();  // before a folder is made
   return Trainer(config, hooks, resume).run();
 }
 

@@ -45,6 +45,7 @@ struct TrainResult {
 // Several ranks share every batch; only the first touches the run folder, and calls message and progress.
 // Each looks at its own hooks.stop, and all of them stop after the same step.
 // Throws Error(numeric) after ten steps in a row that were not finite; the last checkpoint stays as it was.
+// Throws Error(limit) when config.device is not there; nothing is written then.
 TrainResult train(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = false);
 
 }  // namespace dgp

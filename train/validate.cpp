@@ -40,6 +40,7 @@ Validator::Validator(const TrainConfig& config, const std::string& folder)
     : scale_(config.model.scale),
       border_(config.validate.border),
       every_(config.validate.every),
+      device_(config.computes_on()),
       images_(static_cast<size_t>(config.validate.images)),
       folder_(folder) {
   if (config.validate.data.empty()) return;
@@ -81,7 +82,7 @@ std::optional<Validation> Validator::run(const Network& net, int64_t iteration,
   for (size_t i = 0; i < lr_.size(); ++i) {
     if (stop && *stop) return {};
     const Tensor x = to_float(lr_[i]);
-    const Tensor y = net(x.reshape({1, x.dim(0), x.dim(1), 3})).value();
+    const Tensor y = net(x.reshape({1, x.dim(0), x.dim(1), 3}).to(device_)).value().to(Device::cpu);
     const Tensor output = to_u8(y.reshape({y.dim(1), y.dim(2), 3}));
     result.rows.push_back({names_[i], measure(output, hr_[i], border_), baseline_[i]});
     add(result.mean, result.rows.back().output, weight);

@@ -46,6 +46,7 @@ class Validator {
 
  private:
   int64_t scale_, border_, every_;
+  Device device_;
   size_t images_;
   std::string folder_;
   std::vector<std::string> names_;

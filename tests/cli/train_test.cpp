@@ -3,6 +3,7 @@
 #include <csignal>
 #include <thread>
 
+#include "tensor/cuda.h"
 #include "tests/cli/run.h"
 #include "tests/test.h"
 #include "tests/train/outcome.h"
@@ -128,4 +129,17 @@ TEST_CASE("dgp train ends with the status that says why") {
   Outcome locked =
       dgp_run("train -q " + scene.file + " --resume", "flock " + scene.config.folder() + "/.lock");
   CHECK(locked.status == 75);
+}
+
+TEST_CASE(
+    "train --device cuda says what is missing, before it makes a folder: CUDA in the build (2), or a GPU "
+    "(4)") {
+  if (cuda::built() && cuda::status().empty()) return;
+  Scene scene(4);
+  for (const char* option : {"--device cuda", "--set device=cuda"}) {
+    const Outcome outcome = scene.train(option);
+    CHECK(outcome.status == (cuda::built() ? 4 : 2));
+    CHECK_THAT(outcome.err, ContainsSubstring(cuda::built() ? "no GPU can be used here" : "no CUDA support"));
+    CHECK_FALSE(std::filesystem::exists(scene.config.folder()));
+  }
 }
