@@ -1,8 +1,9 @@
-// dgp bench conv: one convolution at a time against this machine's FMA peak, measured in the same run.
-// Effective GFLOP/s = 2 n h w cin cout k^2 / (stride^2 groups) / time, three times that for a step (forward
-// and backward): what a direct convolution would have to do. Winograd does less, so ratios above 1 are
-// possible.
+// dgp bench conv: one convolution at a time against this machine's or GPU's FMA peak, measured in the same
+// run. Effective GFLOP/s = 2 n h w cin cout k^2 / (stride^2 groups) / time, three times that for a step
+// (forward and backward): what a direct convolution would have to do. Winograd does less, so ratios above 1
+// are possible.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -23,7 +24,7 @@ namespace {
 
 struct ConvBenchOptions {
   bool json = false, sweep = false;
-  std::string isa;
+  std::string isa, shape;
   double seconds = 0.6;  // a row
   DeviceOptions device;
 };
@@ -81,20 +82,34 @@ double operations(const Case& c) {
   return positions * each * (c.step ? 3 : 1);
 }
 
-Row measure(const Case& c, double peak, double seconds) {
+// --shape NxHxWxCINxCOUTxK, forward and as a step.
+std::vector<Case> cases_of(const ConvBenchOptions& options) {
+  if (options.shape.empty()) return options.sweep ? kSweep : kCases;
+  std::array<long long, 6> n{};
+  char rest = 0;
+  const int found = std::sscanf(options.shape.c_str(), "%lldx%lldx%lldx%lldx%lldx%lld%c", &n[0], &n[1], &n[2],
+                                &n[3], &n[4], &n[5], &rest);
+  check(found == 6 && std::all_of(n.begin(), n.end(), [](long long v) { return v >= 1 && v <= 65535; }),
+        "--shape ", options.shape, ": expects NxHxWxCINxCOUTxK, 1x1080x1920x64x64x3 for instance");
+  Case one{n[0], n[1], n[2], n[3], n[4], n[5]}, step = one;
+  step.step = true;
+  return {one, step};
+}
+
+Row measure(const Case& c, double peak, double seconds, Device device) {
   Conv2dOptions options{.stride = c.stride,
                         .padding = c.dilation * (c.kernel / 2),
                         .dilation = c.dilation,
                         .groups = c.groups,
                         .activation = Activation::leaky_relu};
-  Var x(random_tensor({c.n, c.h, c.w, c.cin}, 1, 1), c.step);
-  Var w(random_tensor({c.cout, c.kernel, c.kernel, c.cin / c.groups}, 2, 0.1), c.step);
-  Var b(random_tensor({c.cout}, 3, 0.1), c.step);
+  Var x(random_tensor({c.n, c.h, c.w, c.cin}, 1, 1).to(device), c.step);
+  Var w(random_tensor({c.cout, c.kernel, c.kernel, c.cin / c.groups}, 2, 0.1).to(device), c.step);
+  Var b(random_tensor({c.cout}, 3, 0.1).to(device), c.step);
   Tensor dy;
   auto run = [&] {
     Var y = conv2d(x, w, b, options);
     if (!c.step) return;
-    if (!dy.defined()) dy = random_tensor(y.shape(), 4, 1);
+    if (!dy.defined()) dy = random_tensor(y.shape(), 4, 1).to(device);
     backward(y, dy);
     for (Var* v : {&x, &w, &b}) v->set_grad({});
   };
@@ -102,14 +117,11 @@ Row measure(const Case& c, double peak, double seconds) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> times;
   auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  while (times.size() < 5 || (Clock::now() < end && times.size() < 1000)) {
-    auto start = Clock::now();
-    run();
-    times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  }
+  while (times.size() < 5 || (Clock::now() < end && times.size() < 1000))
+    times.push_back(milliseconds(device, run));
   std::nth_element(times.begin(), times.begin() + static_cast<int64_t>(times.size() / 2), times.end());
   Row row{c};
-  row.ms = times[times.size() / 2] * 1e3;
+  row.ms = times[times.size() / 2];
   row.gflops = operations(c) / row.ms / 1e6;
   row.ratio = row.gflops / peak;
   return row;
@@ -124,7 +136,7 @@ std::string describe(const Case& c) {
   return text;
 }
 
-void print_json(const std::vector<Row>& rows, double peak) {
+void print_json(const std::vector<Row>& rows, double peak, Device device) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Row& r : rows) {
     const Case& c = r.shape;
@@ -143,8 +155,11 @@ void print_json(const std::vector<Row>& rows, double peak) {
                     {"gflops", r.gflops},
                     {"ratio", r.ratio}});
   }
-  nlohmann::ordered_json all{
-      {"peak_gflops", peak}, {"isa", to_string(current_isa())}, {"threads", num_threads()}, {"rows", list}};
+  nlohmann::ordered_json all{{"peak_gflops", peak},
+                             {"machine", machine_name(device)},
+                             {"isa", to_string(current_isa())},
+                             {"threads", num_threads()},
+                             {"rows", list}};
   std::cout << all.dump(2) << "\n";
 }
 
@@ -157,23 +172,25 @@ void print_row(const Row& r) {
 }
 
 void run_bench(const ConvBenchOptions& options) {
-  apply(options.device);
+  const Device device = apply_with_cuda(options.device);
+  check(device == Device::cpu || options.isa.empty(),
+        "--isa: is of the CPU; leave it out with --device cuda");
   if (!options.isa.empty()) set_isa(parse_isa(options.isa));
-  double peak = peak_gflops();
+  const std::vector<Case> cases = cases_of(options);
+  double peak = peak_gflops(device);
   if (!options.json) {
-    std::printf("FMA peak %.1f GFLOP/s: %s, %d threads, f32\n", peak, to_string(current_isa()),
-                num_threads());
+    std::printf("FMA peak %.1f GFLOP/s: %s, f32\n", peak, machine_name(device).c_str());
     std::printf("%-24s %-14s %-8s %9s %9s %7s\n", "convolution", "n x h x w", "pass", "ms", "GFLOP/s",
                 "ratio");
   }
   std::vector<Row> rows;
-  for (const Case& c : options.sweep ? kSweep : kCases) {
+  for (const Case& c : cases) {
     if (stop_flag()) throw Exit{stop_exit_code()};
-    peak = std::max(peak, peak_gflops());  // a machine that speeds up must not flatter the ratios
-    rows.push_back(measure(c, peak, options.seconds));
+    peak = std::max(peak, peak_gflops(device));  // a machine that speeds up must not flatter the ratios
+    rows.push_back(measure(c, peak, options.seconds, device));
     if (!options.json) print_row(rows.back());
   }
-  if (options.json) print_json(rows, peak);
+  if (options.json) print_json(rows, peak, device);
 }
 
 }  // namespace
@@ -183,6 +200,7 @@ void add_bench_conv(CLI::App& bench) {
   CLI::App* command = add_command(bench, "conv", "One convolution at a time, against the machine's FMA peak",
                                   "dgp bench conv --json");
   command->add_flag("--sweep", options->sweep, "awkward sizes instead of the usual ones");
+  command->add_option("--shape", options->shape, "one of your own, NxHxWxCINxCOUTxK: 1x1080x1920x64x64x3");
   command->add_option("--isa", options->isa, "portable, avx2 or avx512; none: the best there is");
   command->add_option("--seconds", options->seconds, "a row")->check(CLI::Range(0.01, 60.0));
   command->add_flag("--json", options->json, "print JSON");

@@ -4,7 +4,6 @@
 // --interactive runs once for every line read, so that another program can take turns with this one
 // (bench/peers).
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -51,16 +50,15 @@ struct Row {
   std::vector<Layer> layers = {};  // in the order they run
 };
 
-double milliseconds(const std::function<void()>& body) {
-  auto start = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+Device device_of(const ModelBenchOptions& options) {
+  return options.device.device == "cuda" ? Device::cuda : Device::cpu;
 }
 
 RunnerOptions runner_options(const ModelBenchOptions& options) {
   return {.scale = options.scale,
           .unshuffle = options.unshuffle,
-          .precision = parse_precision(options.precision)};
+          .precision = parse_precision(options.precision),
+          .device = device_of(options)};
 }
 
 // f32 [1,height,width,3]: --input's array, or random pixels of the size that --size says.
@@ -113,19 +111,20 @@ std::vector<Layer> profile(const std::string& name, const Tensor& lr, const Mode
 Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& options) {
   Row row{name, make_runner(name, runner_options(options))};
   const Runner& runner = row.runner;
+  const Device device = lr.device();
   release_cached_memory();
-  reset_peak_memory();
-  int64_t before = memory_stats().in_use;
+  reset_peak_bytes(device);
+  int64_t before = peak_bytes(device);  // what is in use now
   Tensor hr = runner.run(lr);
-  if (!options.output.empty()) write_npy(options.output, hr);
-  row.peak_bytes = memory_stats().peak - before;
+  if (!options.output.empty()) write_npy(options.output, hr.to(Device::cpu));
+  row.peak_bytes = peak_bytes(device) - before;
   std::vector<double> times;
-  for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds([&] { runner.run(lr); }));
+  for (int64_t i = 0; i < options.runs; ++i) times.push_back(milliseconds(device, [&] { runner.run(lr); }));
   std::nth_element(times.begin(), times.begin() + options.runs / 2, times.end());
   row.ms = times[static_cast<size_t>(options.runs / 2)];
   row.multiply_adds = runner.multiply_adds(lr.shape()[1], lr.shape()[2]);
   row.gflops = 2 * static_cast<double>(row.multiply_adds) / row.ms / 1e6;
-  if (options.json || options.layers) row.layers = profile(name, lr, options);
+  if (device == Device::cpu && (options.json || options.layers)) row.layers = profile(name, lr, options);
   return row;
 }
 
@@ -134,10 +133,10 @@ Row measure(const std::string& name, const Tensor& lr, const ModelBenchOptions& 
 void answer_lines(const Tensor& lr, const ModelBenchOptions& options) {
   Runner runner = make_runner(options.models[0], runner_options(options));
   Tensor hr = runner.run(lr);
-  if (!options.output.empty()) write_npy(options.output, hr);
+  if (!options.output.empty()) write_npy(options.output, hr.to(Device::cpu));
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);)
-    std::cout << milliseconds([&] { runner.run(lr); }) << std::endl;
+    std::cout << milliseconds(lr.device(), [&] { runner.run(lr); }) << std::endl;
 }
 
 // Effective GFLOP/s and GB/s of a layer, and their shares of the two limits.
@@ -175,7 +174,7 @@ void print_layers(const Row& row, const Limits& limits) {
   }
 }
 
-void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, const Limits& limits) {
+void print_json(const std::vector<Row>& rows, const Tensor& lr, const Limits& limits) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Row& row : rows)
     list.push_back({{"model", row.model},
@@ -190,8 +189,9 @@ void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, con
                     {"ratio", row.gflops / limits.gflops},
                     {"peak_bytes", row.peak_bytes},
                     {"layers", layers_json(row, limits)}});
-  nlohmann::ordered_json all{{"height", height},
-                             {"width", width},
+  nlohmann::ordered_json all{{"height", lr.dim(1)},
+                             {"width", lr.dim(2)},
+                             {"machine", machine_name(lr.device())},
                              {"threads", num_threads()},
                              {"isa", to_string(current_isa())},
                              {"peak_gflops", limits.gflops},
@@ -200,10 +200,10 @@ void print_json(const std::vector<Row>& rows, int64_t height, int64_t width, con
   std::cout << all.dump(2) << "\n";
 }
 
-void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, const Limits& limits) {
-  std::printf("LR %lldx%lld, %d threads, %s, FMA peak %.0f GFLOP/s, memory %.1f GB/s\n",
-              static_cast<long long>(width), static_cast<long long>(height), num_threads(),
-              to_string(current_isa()), limits.gflops, limits.gbs);
+void print_table(const std::vector<Row>& rows, const Tensor& lr, const Limits& limits) {
+  std::printf("LR %lldx%lld, %s, FMA peak %.0f GFLOP/s, memory %.1f GB/s\n",
+              static_cast<long long>(lr.dim(2)), static_cast<long long>(lr.dim(1)),
+              machine_name(lr.device()).c_str(), limits.gflops, limits.gbs);
   std::printf("%-12s %3s %10s %12s %10s %10s %7s %10s\n", "model", "x", "parameters", "mult-adds", "ms",
               "GFLOP/s", "ratio", "memory");
   for (const Row& row : rows) {
@@ -216,7 +216,9 @@ void print_table(const std::vector<Row>& rows, int64_t height, int64_t width, co
 }
 
 void run_bench(const ModelBenchOptions& options) {
-  apply(options.device);
+  const Device device = apply_with_cuda(options.device);
+  check(device == Device::cpu || !options.layers,
+        "--layers: times the CPU's plan alone; leave it out with --device cuda");
   long long width = 0, height = 0;
   char rest = 0;
   bool read = std::sscanf(options.size.c_str(), "%lldx%lld%c", &width, &height, &rest) == 2;
@@ -230,11 +232,10 @@ void run_bench(const ModelBenchOptions& options) {
     DGPNet net = bench_network(options.models[0], options.scale, options.unshuffle);
     save_model(options.save, net);
   }
-  Tensor lr = input_pixels(options, height, width);
-  height = lr.shape()[1], width = lr.shape()[2];
+  const Tensor lr = input_pixels(options, height, width).to(device);
   std::vector<Row> rows;
   Limits limits{};
-  if (!options.interactive) limits = {peak_gflops(), bandwidth_gbs()};
+  if (!options.interactive) limits = {peak_gflops(device), bandwidth_gbs(device)};
   release_cached_memory();
   try {
     if (options.interactive) return answer_lines(lr, options);
@@ -242,7 +243,7 @@ void run_bench(const ModelBenchOptions& options) {
   } catch (const Cancelled&) {
     throw Exit{stop_exit_code()};
   }
-  (options.json ? print_json : print_table)(rows, height, width, limits);
+  (options.json ? print_json : print_table)(rows, lr, limits);
 }
 
 }  // namespace

@@ -3,13 +3,37 @@
 #include <algorithm>
 #include <chrono>
 
+#include "tensor/allocator.h"
+#include "tensor/cuda_measure.h"
+#include "tensor/isa.h"
 #include "tensor/kernels/gemm_kernels.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
 namespace dgp {
 
-double peak_gflops() {
+double milliseconds(Device device, const std::function<void()>& run) {
+  if (device == Device::cuda) return cuda::milliseconds(run);
+  auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void reset_peak_bytes(Device device) {
+  device == Device::cuda ? cuda::reset_peak_memory() : reset_peak_memory();
+}
+
+int64_t peak_bytes(Device device) {
+  return device == Device::cuda ? cuda::peak_memory() : memory_stats().peak;
+}
+
+std::string machine_name(Device device) {
+  if (device == Device::cuda) return cuda::device_name();
+  return std::to_string(num_threads()) + " threads, " + to_string(current_isa());
+}
+
+double peak_gflops(Device device) {
+  if (device == Device::cuda) return cuda::peak_gflops();
   constexpr int64_t kRounds = 400000;
   constexpr int kTries = 10;
   const GemmKernels& kernels = active_gemm_kernels();
@@ -25,7 +49,8 @@ double peak_gflops() {
   return best;
 }
 
-double bandwidth_gbs() {
+double bandwidth_gbs(Device device) {
+  if (device == Device::cuda) return cuda::bandwidth_gbs();
   constexpr int64_t kElements = int64_t{32} << 20;  // 128 MiB an array
   constexpr int kTries = 6;
   Tensor a({kElements}), b({kElements}), c({kElements});

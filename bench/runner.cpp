@@ -6,6 +6,7 @@
 #include "bench/bench.h"
 #include "cli/cli.h"
 #include "infer/edsr.h"
+#include "infer/gpu.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
 
@@ -20,11 +21,28 @@ std::optional<DGPNet> preset(const std::string& name, int64_t scale, int64_t uns
   return {};
 }
 
-Runner runner_of(const DGPNet& net, const RunnerOptions& options) {
-  DGPNet fused = net.deploy ? net : fuse(net);
+// On the GPU: nothing but the network, from device memory to device memory.
+template <class Forward>
+std::function<Tensor(const Tensor&)> run_there(const RunnerOptions& options, Forward forward) {
+  check(options.precision == Precision::full, "--precision fast: runs on the CPU alone; use full");
+  return [forward](const Tensor& lr) {
+    if (stop_flag()) throw Cancelled();
+    NoGrad no_grad;
+    return forward(lr).value();
+  };
+}
+
+std::function<Tensor(const Tensor&)> run_of(const DGPNet& fused, const RunnerOptions& options) {
+  if (options.device == Device::cuda)
+    return run_there(options, [net = net_on_gpu(fused)](const Tensor& lr) { return net(lr, Form::folded); });
   UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
   settings.observe = options.observe;
   settings.precision = options.precision;
+  return Upscaler(fused, settings);
+}
+
+Runner runner_of(const DGPNet& net, const RunnerOptions& options) {
+  DGPNet fused = net.deploy ? net : fuse(net);
   const DGPNetConfig& c = fused.config;
   return {c.scale,
           c.channels,
@@ -32,24 +50,26 @@ Runner runner_of(const DGPNet& net, const RunnerOptions& options) {
           c.unshuffle,
           parameter_count(fused),
           [c](int64_t height, int64_t width) { return multiply_adds(c, Form::folded, height, width); },
-          Upscaler(fused, settings)};
+          run_of(fused, options)};
 }
 
 Runner runner_of(EDSR net, const RunnerOptions& options) {
   const EDSRConfig c = net.config;
   int64_t count = 0;
   for (const Var& v : parameters(net)) count += v.value().numel();
-  EDSRUpscaler upscaler(net, options.precision, options.observe);
-  return {c.scale,
-          c.channels,
-          c.blocks,
-          1,
-          count,
-          [c](int64_t height, int64_t width) { return multiply_adds(c, height, width); },
-          [upscaler](const Tensor& lr) {
-            if (stop_flag()) throw Cancelled();
-            return upscaler(lr);
-          }};
+  std::function<Tensor(const Tensor&)> run;
+  if (options.device == Device::cuda) {
+    net.visit([](const std::string&, Var& v) { v = Var(v.value().to(Device::cuda)); });
+    run = run_there(options, [net](const Tensor& lr) { return net(lr); });
+  } else {
+    run = [upscaler = EDSRUpscaler(net, options.precision, options.observe)](const Tensor& lr) {
+      if (stop_flag()) throw Cancelled();
+      return upscaler(lr);
+    };
+  }
+  return {c.scale, c.channels, c.blocks,
+          1,       count,      [c](int64_t height, int64_t width) { return multiply_adds(c, height, width); },
+          run};
 }
 
 }  // namespace

@@ -13,12 +13,13 @@ namespace dgp {
 struct Runner {
   int64_t scale, channels, blocks, unshuffle, parameters;
   std::function<int64_t(int64_t height, int64_t width)> multiply_adds;  // of one LR image
-  std::function<Tensor(const Tensor& lr)> run;                          // [1,H,W,3] -> [1,scale H,scale W,3]
+  std::function<Tensor(const Tensor& lr)> run;  // [1,H,W,3] -> [1,scale H,scale W,3], both on the device
 };
 
 struct RunnerOptions {
   int64_t scale = 4, unshuffle = 1;  // of the presets
   Precision precision = Precision::full;
+  Device device = Device::cpu;
   LayerObserver observe = {};
 };
 

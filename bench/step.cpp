@@ -17,6 +17,7 @@
 #include "bench/peak.h"
 #include "cli/cli.h"
 #include "ops/loss.h"
+#include "tensor/cuda.h"
 #include "tensor/isa.h"
 #include "tensor/npy.h"
 #include "tensor/parallel.h"
@@ -63,6 +64,8 @@ double median_of(std::vector<double> values) {
 // Wall time by operation and part, convolutions by shape too. Adds up what passes between two calls.
 class OpTimes {
  public:
+  explicit OpTimes(Device device) : device_(device) {}
+
   void start_step() {
     ++steps_;
     last_ = Clock::now();
@@ -70,6 +73,7 @@ class OpTimes {
   void operator()(std::string_view op, std::string_view part, const Shape& shape) {
     std::string name = std::string(op) + " " + std::string(part);
     if (op == "conv2d") name += " " + to_string(shape);
+    if (device_ == Device::cuda) cuda::synchronize();  // so that each has its own time, not its queueing's
     Clock::time_point now = Clock::now();
     Steps& entry = entries_[name];
     entry.ms.resize(steps_);
@@ -96,6 +100,7 @@ class OpTimes {
     std::vector<double> ms;  // of each step
     int64_t count = 0;       // of all
   };
+  Device device_;
   Clock::time_point last_;
   size_t steps_ = 0;
   std::map<std::string, Steps> entries_;
@@ -105,30 +110,34 @@ struct Measured {
   std::vector<Step> steps;
   std::vector<std::pair<std::string, OpTimes::Entry>> ops;
   double gflop = 0;  // of a step's convolutions, computed directly, forward and backward
+  int64_t peak_bytes = 0;
 };
 
 Step one_step(DGPNet& net, Adam& adam, const Var& lr, const Var& hr, double rate) {
-  auto start = std::chrono::steady_clock::now();
-  Var loss = l1_loss(net(lr), hr);
-  double value = loss.value().data<float>()[0];
-  backward(loss);
-  adam.step(rate);
-  adam.clear_gradients();
-  observe("train/optimizer.cpp", "step", {});
-  std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
-  return {time.count(), value};
+  Var loss;
+  const double time = milliseconds(lr.value().device(), [&] {
+    loss = l1_loss(net(lr), hr);
+    backward(loss);
+    adam.step(rate);
+    adam.clear_gradients();
+    observe("train/optimizer.cpp", "step", {});
+  });
+  return {time, static_cast<double>(loss.value().item())};
 }
 
-Measured measure(const StepBenchOptions& options) {
+Measured measure(const StepBenchOptions& options, Device device) {
   DGPNet net = bench_network(options.model, options.scale, options.unshuffle);
   int64_t n = options.batch, p = options.patch, s = p * net.config.scale;
-  Var lr(pixels(options.input, {n, p, p, 3}, 1)), hr(pixels(options.target, {n, s, s, 3}, 2));
+  net.visit([&](const std::string&, Var& v) { v.set_value(v.value().to(device)); });
+  Var lr(pixels(options.input, {n, p, p, 3}, 1).to(device)),
+      hr(pixels(options.target, {n, s, s, 3}, 2).to(device));
   Adam adam(parameters(net), {.beta1 = 0.9, .beta2 = 0.99});
   Measured all;
   all.gflop = 6e-9 * static_cast<double>(n * multiply_adds(net.config, Form::folded, p, p));
   for (int64_t i = 0; i < options.warmup && !stop_flag(); ++i)
     all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
-  OpTimes times;
+  OpTimes times(device);
+  reset_peak_bytes(device);
   auto run = [&] {
     times.start_step();
     all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
@@ -139,10 +148,11 @@ Measured measure(const StepBenchOptions& options) {
   for (int64_t i = 0; i < options.runs && !stop_flag(); ++i) run();
   if (stop_flag()) throw Exit{stop_exit_code()};
   all.ops = times.sorted();
+  all.peak_bytes = peak_bytes(device);
   return all;
 }
 
-void print_ops(const Measured& measured, double ms) {
+void print_ops(const Measured& measured, double ms, Device device) {
   double total = 0, conv = 0;
   for (const auto& [name, entry] : measured.ops) {
     total += entry.ms;
@@ -152,7 +162,7 @@ void print_ops(const Measured& measured, double ms) {
   for (const auto& [name, entry] : measured.ops)
     std::printf("%-44s %6lld %9.3f %6.1f%%\n", name.c_str(), static_cast<long long>(entry.count), entry.ms,
                 100 * entry.ms / total);
-  double peak = peak_gflops();
+  double peak = peak_gflops(device);
   auto line = [&](const char* what, double time) {
     std::printf("%-28s %9.2f ms %9.1f GFLOP/s, %.2f of the FMA peak\n", what, time,
                 measured.gflop * 1e3 / time, measured.gflop * 1e3 / time / peak);
@@ -162,8 +172,8 @@ void print_ops(const Measured& measured, double ms) {
 }
 
 void run_bench(const StepBenchOptions& options) {
-  apply(options.device);
-  Measured measured = measure(options);
+  const Device device = apply_with_cuda(options.device);
+  Measured measured = measure(options, device);
   const std::vector<Step>& steps = measured.steps;
   std::vector<double> times, losses;
   for (const Step& step : steps) losses.push_back(step.loss);
@@ -174,9 +184,12 @@ void run_bench(const StepBenchOptions& options) {
     nlohmann::ordered_json all{{"model", options.model},
                                {"batch", options.batch},
                                {"patch", options.patch},
+                               {"machine", machine_name(device)},
                                {"threads", num_threads()},
                                {"isa", to_string(current_isa())},
                                {"median_ms", median},
+                               {"gflop", measured.gflop},
+                               {"peak_bytes", measured.peak_bytes},
                                {"ms", times},
                                {"losses", losses}};
     for (const auto& [name, entry] : measured.ops)
@@ -184,12 +197,11 @@ void run_bench(const StepBenchOptions& options) {
     std::cout << all.dump(2) << "\n";
     return;
   }
-  std::printf(
-      "%s, batch %lld of %lldx%lld, %d threads, %s: %.1f ms a step (%.1f to %.1f), loss %.6f -> %.6f\n",
-      options.model.c_str(), static_cast<long long>(options.batch), static_cast<long long>(options.patch),
-      static_cast<long long>(options.patch), num_threads(), to_string(current_isa()), median, *least, *most,
-      losses.front(), losses.back());
-  if (options.ops) print_ops(measured, median);
+  std::printf("%s, batch %lld of %lldx%lld, %s: %.1f ms a step (%.1f to %.1f), loss %.6f -> %.6f\n",
+              options.model.c_str(), static_cast<long long>(options.batch),
+              static_cast<long long>(options.patch), static_cast<long long>(options.patch),
+              machine_name(device).c_str(), median, *least, *most, losses.front(), losses.back());
+  if (options.ops) print_ops(measured, median, device);
 }
 
 }  // namespace

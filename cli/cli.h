@@ -51,9 +51,10 @@ void apply(const DeviceOptions& options);              // throws Error where wha
 // part of the machine's cores.
 void join(Ranks& ranks);
 
-// --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000".
+// --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000". On a GPU
+// there is none.
 void add_memory_option(CLI::App& command, std::string& max_memory);
-int64_t parse_bytes(const std::string& option, const std::string& text);
+int64_t memory_limit(const std::string& text, Device device);
 
 // --precision full|fast of commands that run a network.
 void add_precision_option(CLI::App& command, std::string& precision);

@@ -54,7 +54,7 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 }
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "where to compute; auto: the CPU; cuda: upscale alone")
+  command.add_option("--device", options.device, "where to compute; auto: the CPU")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--threads", options.threads, "threads; 0: one a core")->check(CLI::Range(0, 1024));
 }
@@ -84,8 +84,10 @@ void add_memory_option(CLI::App& command, std::string& max_memory) {
       "does not fit goes to TMPDIR; none: what the machine has");
 }
 
-int64_t parse_bytes(const std::string& option, const std::string& text) {
+int64_t memory_limit(const std::string& text, Device device) {
   if (text == "none") return 0;
+  check(device == Device::cpu, "--max-memory ", text,
+        ": holds for the CPU alone; leave it out with --device cuda");
   size_t used = 0;
   double value = 0;
   try {
@@ -97,7 +99,7 @@ int64_t parse_bytes(const std::string& option, const std::string& text) {
   size_t power = std::string_view("KMGT").find(unit);
   bool known = used > 0 && (unit.empty() || (unit.size() == 1 && power != std::string_view::npos));
   double bytes = known ? value * std::pow(1024.0, unit.empty() ? 0.0 : static_cast<double>(power) + 1) : 0;
-  check(bytes >= 1 && bytes < 1e18, option, " ", text, ": expects a size such as 600M, 1.5G or none");
+  check(bytes >= 1 && bytes < 1e18, "--max-memory ", text, ": expects a size such as 600M, 1.5G or none");
   return static_cast<int64_t>(bytes);
 }
 

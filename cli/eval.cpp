@@ -192,7 +192,8 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
   join(ranks);
   if (!ranks.first())
     ranks.wait();  // until the first has gone through the options: what is wrong is told once
-  apply(options.device);
+  const Device device = apply_with_cuda(options.device);
+  const int64_t max_memory = memory_limit(options.max_memory, device);
   PictureSource lr = options.lr;
   if (lr.folder.empty() && !lr.pattern.empty()) lr.folder = options.hr.folder;
   std::vector<Pair> pairs = find_pairs(options.hr, lr);
@@ -200,8 +201,9 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
   DGPNet net = load_model(file);
   check(net.config.scale > 1 || !lr.folder.empty(),
         "--lr is needed: a model of scale 1 restores given pictures");
-  Upscaler upscaler(net, {.max_memory = parse_bytes("--max-memory", options.max_memory),
+  Upscaler upscaler(net, {.max_memory = max_memory,
                           .progress = [](double) { return !stop_flag(); },
+                          .device = device,
                           .precision = parse_precision(options.precision)});
   int64_t border = options.border >= 0 ? options.border : net.config.scale > 1 ? net.config.scale : 0;
   const Scorer scorer(options.metrics);

@@ -153,14 +153,13 @@ void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
   join(ranks);
   if (!ranks.first())
     ranks.wait();  // until the first has gone through the options: what is wrong is told once
+  const Device device = apply_with_cuda(options.device);
   UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
-                           .max_memory = parse_bytes("--max-memory", options.max_memory),
-                           .device = apply_with_cuda(options.device),
+                           .max_memory = memory_limit(options.max_memory, device),
+                           .device = device,
                            .precision = parse_precision(options.precision)};
   check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
         ": --device cuda computes an image as a whole; leave --tile out");
-  check(settings.device == Device::cpu || settings.max_memory == 0, "--max-memory ", options.max_memory,
-        ": holds for the CPU alone; leave it out with --device cuda");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
   const auto first = static_cast<size_t>(ranks.rank()), step = static_cast<size_t>(ranks.size());
   Progress progress(options.quiet,
