@@ -1,0 +1,80 @@
+// Memory that runs out at any moment on the (emulated) GPU: an error that says so, and nothing left behind.
+#include <emulator.h>
+
+#include "infer/upscaler.h"
+#include "tensor/cuda.h"
+#include "tests/infer/networks.h"
+#include "tests/test.h"
+#include "train/learner.h"
+
+using namespace dgp;
+
+namespace {
+
+// `body` with every `stride`-th of its allocations refused in turn.
+void refuse_each(const std::function<void()>& body, int64_t least, int64_t stride = 1) {
+  auto buffers = [] {
+    cuda::synchronize();
+    return emulator::live_buffers();
+  };
+  const int64_t before = emulator::allocation_count();
+  body();
+  const int64_t all = emulator::allocation_count() - before, kept = buffers();
+  CHECK(all > least);
+  for (int64_t i = 0; i < all; i += stride) {
+    emulator::With with({.thorough = false, .fail_allocation = i});
+    CHECK_THROWS_WITH(body(), ContainsSubstring("out of memory on the GPU"));
+    REQUIRE(buffers() == kept);
+  }
+}
+
+TrainConfig small_learner() {
+  TrainConfig config;
+  config.device = "cuda", config.clip = 1;
+  config.model.scale = 1, config.model.options = {{"channels", 1}, {"blocks", 0}, {"kernel", 1}};
+  return config;
+}
+
+void refuse_in_step(const TrainConfig& config, int64_t least, int64_t stride = 1) {
+  {
+    const Batch batch{random_tensor({1, 8, 8, 3}, 1), random_tensor({1, 8, 8, 3}, 2)};
+    Learner learner(config);
+    refuse_each([&] { learner.step([&] { return batch; }, 1e-3, 0); }, least, stride);
+  }
+  cuda::synchronize();
+  emulator::check_leaks();
+}
+
+TrainConfig adversarial_learner() {
+  TrainConfig config = small_learner();
+  config.gan.type = "hinge", config.gan.features = 1;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("an allocation that fails while upscaling is an error and leaves nothing behind") {
+  DGPNet net = random_net({2, 8, 1, 3, 1}, 3);
+  Tensor lr = random_tensor({1, 5, 6, 3}, 5);
+  refuse_each([&] { Upscaler(net, {.device = Device::cuda})(lr); }, 40);
+  emulator::check_leaks();
+}
+
+TEST_CASE(
+    "an allocation that fails in a training step, or before it, is an error and leaves nothing behind") {
+  refuse_each([] { Learner learner(small_learner()); }, 50);
+  emulator::check_leaks();
+  refuse_in_step(small_learner(), 80);
+  refuse_in_step(adversarial_learner(), 500, 53);
+}
+
+TEST_CASE("every allocation of an adversarial step", "[.failures]") {  // two minutes
+  refuse_in_step(adversarial_learner(), 500);
+}
+
+TEST_CASE("training says what takes less memory") {
+  Learner learner(small_learner());
+  const Batch batch{random_tensor({1, 8, 8, 3}, 1), random_tensor({1, 8, 8, 3}, 2)};
+  emulator::With with({.fail_allocation = 4});
+  CHECK_THROWS_WITH(learner.step([&] { return batch; }, 1e-3, 0), ContainsSubstring("a smaller data.batch"));
+}
