@@ -11,7 +11,8 @@ GENERATOR = $(if $(wildcard $(BUILD)/CMakeCache.txt),,$(if $(shell command -v ni
 RUN_TESTS = ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 DGP = $(BUILD)/dgp
 
-.PHONY: all program configure deps test test-large kills demo bench bench-peers study asan ubsan tsan fuzz install format clean
+.PHONY: all program configure deps test test-large kills demo bench bench-peers bench-cuda study asan ubsan tsan \
+  compute-sanitizer fuzz install format clean
 
 all: configure
 	cmake --build $(BUILD) --parallel $(JOBS)
@@ -68,6 +69,12 @@ PEERS ?=
 bench-peers: program
 	python3 bench/peers/run.py --dgp $(DGP) --venv $(BUILD)/peers-venv --json $(BUILD)/peers.json $(PEERS)
 
+# Beside PyTorch on an NVIDIA GPU, in ten minutes: builds for this GPU, tests, measures, prints the tables
+# (bench/cuda/README.md). It wants a Python with torch and numpy. CUDA_BENCH=--smoke: does the script work?
+CUDA_BENCH ?=
+bench-cuda:
+	python3 bench/cuda/run.py $(CUDA_BENCH)
+
 # What each ingredient of the network is worth, trained with and without it: docs/study.md. It may be stopped and
 # goes on when started again. STUDY: options of bench/study.py, as --seeds 1 2 3, --set data.train.0.lr=DIR.
 STUDY ?=
@@ -83,6 +90,11 @@ ubsan:
 tsan:
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
 	$(MAKE) test BUILD=build-tsan CMAKE_FLAGS="-DDGP_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++"
+
+# NVIDIA's memcheck with its leak check, racecheck, initcheck and synccheck over the tests that run on the GPU.
+compute-sanitizer:
+	$(MAKE) CUDA=1
+	tests/cuda/compute_sanitizer.sh build-cuda/tests/test_ops build-cuda/tests/test_gpu
 
 # The program, the library and its headers; in CMake then: find_package(dgp), target dgp::dgp.
 PREFIX ?= /usr/local
