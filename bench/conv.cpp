@@ -24,7 +24,7 @@ namespace {
 
 struct ConvBenchOptions {
   bool json = false, sweep = false;
-  std::string isa, shape;
+  std::string isa, shape, precision = "full";
   double seconds = 0.6;  // a row
   DeviceOptions device;
 };
@@ -176,6 +176,9 @@ void run_bench(const ConvBenchOptions& options) {
   check(device == Device::cpu || options.isa.empty(),
         "--isa: is of the CPU; leave it out with --device cuda");
   if (!options.isa.empty()) set_isa(parse_isa(options.isa));
+  check(device == Device::cuda || options.precision == "full", "--precision ", options.precision,
+        ": is of --device cuda; on the CPU dgp bench model has it");
+  const ChosenPrecision in_use(options.precision, device);
   const std::vector<Case> cases = cases_of(options);
   double peak = peak_gflops(device);
   if (!options.json) {
@@ -201,6 +204,8 @@ void add_bench_conv(CLI::App& bench) {
                                   "dgp bench conv --json");
   command->add_flag("--sweep", options->sweep, "awkward sizes instead of the usual ones");
   command->add_option("--shape", options->shape, "one of your own, NxHxWxCINxCOUTxK: 1x1080x1920x64x64x3");
+  command->add_option("--precision", options->precision, "full; on a GPU tf32 and fast (bf16) as well")
+      ->check(CLI::IsMember({"full", "tf32", "fast"}));
   command->add_option("--isa", options->isa, "portable, avx2 or avx512; none: the best there is");
   command->add_option("--seconds", options->seconds, "a row")->check(CLI::Range(0.01, 60.0));
   command->add_flag("--json", options->json, "print JSON");

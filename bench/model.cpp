@@ -57,7 +57,8 @@ Device device_of(const ModelBenchOptions& options) {
 RunnerOptions runner_options(const ModelBenchOptions& options) {
   return {.scale = options.scale,
           .unshuffle = options.unshuffle,
-          .precision = parse_precision(options.precision),
+          .precision = options.precision == "fast" && device_of(options) == Device::cpu ? Precision::fast
+                                                                                        : Precision::full,
           .device = device_of(options)};
 }
 
@@ -219,6 +220,7 @@ void run_bench(const ModelBenchOptions& options) {
   const Device device = apply_with_cuda(options.device);
   check(device == Device::cpu || !options.layers,
         "--layers: times the CPU's plan alone; leave it out with --device cuda");
+  const ChosenPrecision in_use(options.precision, device);
   long long width = 0, height = 0;
   char rest = 0;
   bool read = std::sscanf(options.size.c_str(), "%lldx%lld%c", &width, &height, &rest) == 2;

@@ -23,8 +23,7 @@ std::optional<DGPNet> preset(const std::string& name, int64_t scale, int64_t uns
 
 // On the GPU: nothing but the network, from device memory to device memory.
 template <class Forward>
-std::function<Tensor(const Tensor&)> run_there(const RunnerOptions& options, Forward forward) {
-  check(options.precision == Precision::full, "--precision fast: runs on the CPU alone; use full");
+std::function<Tensor(const Tensor&)> run_there(Forward forward) {
   return [forward](const Tensor& lr) {
     if (stop_flag()) throw Cancelled();
     NoGrad no_grad;
@@ -34,7 +33,7 @@ std::function<Tensor(const Tensor&)> run_there(const RunnerOptions& options, For
 
 std::function<Tensor(const Tensor&)> run_of(const DGPNet& fused, const RunnerOptions& options) {
   if (options.device == Device::cuda)
-    return run_there(options, [net = net_on_gpu(fused)](const Tensor& lr) { return net(lr, Form::folded); });
+    return run_there([net = net_on_gpu(fused)](const Tensor& lr) { return net(lr, Form::folded); });
   UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
   settings.observe = options.observe;
   settings.precision = options.precision;
@@ -60,7 +59,7 @@ Runner runner_of(EDSR net, const RunnerOptions& options) {
   std::function<Tensor(const Tensor&)> run;
   if (options.device == Device::cuda) {
     net.visit([](const std::string&, Var& v) { v = Var(v.value().to(Device::cuda)); });
-    run = run_there(options, [net](const Tensor& lr) { return net(lr); });
+    run = run_there([net](const Tensor& lr) { return net(lr); });
   } else {
     run = [upscaler = EDSRUpscaler(net, options.precision, options.observe)](const Tensor& lr) {
       if (stop_flag()) throw Cancelled();

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "image/crop.h"
 #include "ops/conv2d.h"
+#include "tensor/cuda_math.h"
 #include "tensor/error.h"
 #include "tensor/tensor.h"
 
@@ -56,9 +58,18 @@ void join(Ranks& ranks);
 void add_memory_option(CLI::App& command, std::string& max_memory);
 int64_t memory_limit(const std::string& text, Device device);
 
-// --precision full|fast of commands that run a network.
+// --precision full|tf32|fast of commands that run a network: what is asked of the CPU's kernels and, while
+// this lives, of the GPU's. Throws Error where the device has no such thing.
 void add_precision_option(CLI::App& command, std::string& precision);
-Precision parse_precision(const std::string& text);
+class ChosenPrecision {
+ public:
+  ChosenPrecision(const std::string& text, Device device);
+  Precision on_cpu() const { return on_cpu_; }
+
+ private:
+  Precision on_cpu_ = Precision::full;
+  std::optional<cuda::Using> on_gpu_;
+};
 
 // Ctrl-C, SIGTERM and, unless it is ignored, SIGHUP. The first sets the flag, so that work ends at the next
 // safe point; the second ends the program at once. Under a launcher, which has its own way to end its

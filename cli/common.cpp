@@ -105,13 +105,20 @@ int64_t memory_limit(const std::string& text, Device device) {
 
 void add_precision_option(CLI::App& command, std::string& precision) {
   command
-      .add_option("--precision", precision,
-                  "full: f32; fast: 3x3 convolutions multiply in bf16 (needs a CPU with AVX512-BF16)")
-      ->check(CLI::IsMember({"full", "fast"}));
+      .add_option(
+          "--precision", precision,
+          "full: f32; fast: convolutions multiply in bf16 (3x3 ones on a CPU with AVX512-BF16, all on a "
+          "GPU since Ampere); tf32: on such a GPU, between the two")
+      ->check(CLI::IsMember({"full", "tf32", "fast"}));
 }
 
-Precision parse_precision(const std::string& text) {
-  return text == "fast" ? Precision::fast : Precision::full;
+ChosenPrecision::ChosenPrecision(const std::string& text, Device device) {
+  if (device == Device::cpu) {
+    check(text != "tf32", "--precision tf32: is of the GPU; use full or fast, or --device cuda");
+    on_cpu_ = text == "fast" ? Precision::fast : Precision::full;
+  } else if (text != "full") {
+    on_gpu_.emplace(text == "fast" ? cuda::Factors::bf16 : cuda::Factors::tf32);
+  }
 }
 
 void install_signal_handlers() {

@@ -193,6 +193,7 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
   if (!ranks.first())
     ranks.wait();  // until the first has gone through the options: what is wrong is told once
   const Device device = apply_with_cuda(options.device);
+  const ChosenPrecision precision(options.precision, device);
   const int64_t max_memory = memory_limit(options.max_memory, device);
   PictureSource lr = options.lr;
   if (lr.folder.empty() && !lr.pattern.empty()) lr.folder = options.hr.folder;
@@ -204,7 +205,7 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
   Upscaler upscaler(net, {.max_memory = max_memory,
                           .progress = [](double) { return !stop_flag(); },
                           .device = device,
-                          .precision = parse_precision(options.precision)});
+                          .precision = precision.on_cpu()});
   int64_t border = options.border >= 0 ? options.border : net.config.scale > 1 ? net.config.scale : 0;
   const Scorer scorer(options.metrics);
   const bool made_lr = lr.folder.empty();

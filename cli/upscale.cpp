@@ -154,10 +154,11 @@ void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
   if (!ranks.first())
     ranks.wait();  // until the first has gone through the options: what is wrong is told once
   const Device device = apply_with_cuda(options.device);
+  const ChosenPrecision precision(options.precision, device);
   UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
                            .max_memory = memory_limit(options.max_memory, device),
                            .device = device,
-                           .precision = parse_precision(options.precision)};
+                           .precision = precision.on_cpu()};
   check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
         ": --device cuda computes an image as a whole; leave --tile out");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);

@@ -33,7 +33,8 @@ struct UpscalerOptions {
   LayerObserver observe = {};
   // cuda: the whole image at once on the GPU, tile_rows <= 0; progress is called for each finished image.
   Device device = Device::cpu;
-  // fast: convolutions multiply in bf16; on the CPU, where it has such instructions.
+  // fast: convolutions multiply in bf16; on the CPU, where it has such instructions. What the GPU does is
+  // said by cuda::Using (tensor/cuda_math.h) around the call.
   Precision precision = Precision::full;
 };
 

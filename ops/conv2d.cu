@@ -3,27 +3,17 @@
 // terms of K at a time lie in shared memory, each thread keeps 4 x 4 sums in registers. Sums are taken in
 // order of K in parts of 128 terms, which keeps their rounding below that of one long sum. Bias, activation
 // and residual are added as the tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
-// apart, convolved with the kernels turned round. conv2d_weights.cu has the gradient in w.
+// apart, convolved with the kernels turned round. conv2d_weights.cu has the gradient in w,
+// conv2d_tensor_cores.cu the same product of rounded factors.
 #include <algorithm>
 
 #include "ops/conv2d.h"
-#include "tensor/cuda_kernel.h"
+#include "ops/conv2d_cuda.h"
 
 namespace dgp::cuda {
 namespace {
 
 constexpr int kStep = 16, kPart = 128, kEach = 4;
-
-// Sizes of images fit into 32 bits, offsets do not. Input pixel (y, x) stands at (up y, up x) of a plane that
-// is zero elsewhere; the tap (i, j) of result (oy, ox) looks at (oy stride - pad_y + i dilation, ...).
-struct Convolution {
-  int h, w, c, oh, ow, o, kh, kw, stride, up, pad_y, pad_x, dilation, groups;
-  int x_first, x_rows, y_first, y_rows;
-  bool w_per_image, b_per_image;
-  float slope;
-  const float *x, *weights, *b, *residual;
-  float* y;
-};
 
 // grid: (tiles of pixels, tiles of outputs of a group, images * groups)
 template <int kPixels, int kOutputs>
@@ -41,27 +31,15 @@ __global__ void conv2d_kernel(Convolution p) {
   const float* w = p.weights + ((p.w_per_image ? image * p.o : 0) + group * og) * depth;
   int t = static_cast<int>(threadIdx.x), k_lane = t % kStep, across = t / kStep;
 
-  int top[kLoads], left[kLoads];  // of the window of each pixel
-  for (int i = 0; i < kLoads; ++i) {
-    int64_t pixel = pixel0 + across + i * kAcross;
-    bool inside = pixel < pixels;
-    top[i] = inside ? (p.y_first + static_cast<int>(pixel / p.ow)) * p.stride - p.pad_y : -(1 << 30);
-    left[i] = static_cast<int>(pixel % p.ow) * p.stride - p.pad_x;
-  }
+  Corner corners[kLoads];
+  for (int i = 0; i < kLoads; ++i) corners[i] = corner_of(p, pixel0 + across + i * kAcross);
   int tx = t % (kOutputs / kEach) * kEach, ty = t / (kOutputs / kEach) * kEach;
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
   for (int k0 = 0; k0 < depth; k0 += kStep) {
-    int k = k0 + k_lane, tap = k / cg, dy = tap / p.kw * p.dilation, dx = tap % p.kw * p.dilation;
-    for (int i = 0; i < kLoads; ++i) {
-      int iy = top[i] + dy, ix = left[i] + dx;
-      bool there = k < depth && iy >= 0 && ix >= 0 && iy % p.up == 0 && ix % p.up == 0;
-      iy /= p.up, ix /= p.up;
-      there = there && iy < p.h && ix < p.w;
-      xs[k_lane][across + i * kAcross] =
-          there ? x[(int64_t{iy - p.x_first} * p.w + ix) * p.c + k - tap * cg] : 0.0F;
-    }
+    Term term = term_of(p, k0 + k_lane);
+    for (int i = 0; i < kLoads; ++i) xs[k_lane][across + i * kAcross] = input_at(p, x, corners[i], term);
     for (int o = across; o < kOutputs; o += kAcross)
-      ws[k_lane][o] = output0 + o < og && k < depth ? w[int64_t{output0 + o} * depth + k] : 0.0F;
+      ws[k_lane][o] = output0 + o < og && term.there ? w[int64_t{output0 + o} * depth + k0 + k_lane] : 0.0F;
     __syncthreads();
     for (int step = 0; step < kStep; ++step)
       for (int i = 0; i < kEach; ++i)
@@ -77,28 +55,20 @@ __global__ void conv2d_kernel(Convolution p) {
   for (int i = 0; i < kEach; ++i) {
     int64_t pixel = pixel0 + ty + i;
     if (pixel >= pixels) continue;
-    for (int j = 0; j < kEach; ++j) {
-      if (output0 + tx + j >= og) continue;
-      int64_t o = group * og + output0 + tx + j, at = (image * pixels + pixel) * p.o + o;
-      float z = sum[i][j] + (p.b ? p.b[(p.b_per_image ? image * p.o : 0) + o] : 0.0F);
-      z = z > 0 ? z : p.slope * z;
-      p.y[at] = z + (p.residual ? p.residual[at] : 0.0F);
-    }
+    for (int j = 0; j < kEach; ++j)
+      if (output0 + tx + j < og) store_at(p, image, pixel, group * og + output0 + tx + j, sum[i][j]);
   }
 }
 
 template <int kPixels, int kOutputs>
 void run_tiles(const Convolution& p, int64_t images) {
-  int64_t pixels = int64_t{p.y_rows} * p.ow, tiles = (pixels + kPixels - 1) / kPixels;
-  int64_t outputs = (p.o / p.groups + kOutputs - 1) / kOutputs, depth = images * p.groups;
-  check(tiles <= 0x7fffffff && outputs <= 65535 && depth <= 65535, "conv2d: too large for one kernel");
-  launch(conv2d_kernel<kPixels, kOutputs>,
-         {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)},
+  launch(conv2d_kernel<kPixels, kOutputs>, grid_of(p, images, kPixels, kOutputs),
          kPixels / kEach * (kOutputs / kEach), p);
 }
 
 void run(const Convolution& p, int64_t images) {
   if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
+  if (factors() != Factors::f32) return run_on_tensor_cores(p, images, factors());
   if (p.o / p.groups <= 16)
     run_tiles<128, 16>(p, images);
   else

@@ -62,6 +62,12 @@ Discriminator discriminator_there(const TrainConfig& config) {
 
 }  // namespace
 
+std::unique_ptr<cuda::Using> precision_of(const TrainConfig& config) {
+  if (config.precision == "full") return nullptr;
+  return std::make_unique<cuda::Using>(config.precision == "tf32" ? cuda::Factors::tf32
+                                                                  : cuda::Factors::bf16);
+}
+
 Learner::Adversary::Adversary(const TrainConfig& config)
     : discriminator(discriminator_there(config)),
       optimizer(make_optimizer(config.gan.optimizer, parameters_of(discriminator))) {}

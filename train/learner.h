@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 
+#include "tensor/cuda_math.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/discriminator.h"
@@ -26,10 +27,14 @@ struct StepResult {
   bool sound = false;              // false: loss or gradient was not finite, and nothing was changed
 };
 
+// The configuration's precision, in use on the GPU while this lives; nothing for full. Throws Error(limit)
+// where the GPU has no such thing.
+std::unique_ptr<cuda::Using> precision_of(const TrainConfig& config);
+
 class Learner {
  public:
-  // `ranks`: those that learn together, nullptr: this process alone. Throws Error(limit) when the configuration
-  // asks for a device that is not there.
+  // `ranks`: those that learn together, nullptr: this process alone. Throws Error(limit) when the
+  // configuration asks for a device that is not there.
   explicit Learner(const TrainConfig& config, Ranks* ranks = nullptr);
 
   // Step `iteration` (from 0) at rate `lr` on config.accumulate batches, each taken from `next`, all of them

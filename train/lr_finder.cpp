@@ -78,6 +78,7 @@ std::string marker(const Axes& axes, double rate, const std::string& name, int r
 LrFound find_learning_rate(const TrainConfig& config, const LrSweep& sweep, const std::atomic<bool>* stop) {
   check(sweep.low > 0 && sweep.high > sweep.low && sweep.steps >= 2,
         "learning rate sweep: expects 0 < low < high");
+  const auto precision = precision_of(config);
   const Dataset data(config.data.train,
                      {config.model.scale, config.data.patch, config.data.cache << 20, config.data.pack});
   Learner learner(config);

@@ -485,6 +485,7 @@ TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resum
         "device: several ranks train on CPUs alone; set device to cpu, or leave mpirun out");
   if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
   if (config.computes_on() == Device::cuda) cuda::require();  // before a folder is made
+  const auto precision = precision_of(config);
   return Trainer(config, hooks, resume).run();
 }
 

@@ -4,7 +4,7 @@ import subprocess
 
 from rows import result
 
-ONLY_F32 = "no kernels yet"
+PRECISIONS = {"f32": "full", "tf32": "tf32", "bf16": "fast"}  # and dgp's names of them
 
 
 class Dgp:
@@ -23,14 +23,14 @@ class Dgp:
         self.bandwidth_gbs = max(self.bandwidth_gbs, found.get("bandwidth_gbs", 0))
         return found
 
-    def conv(self, shape, seconds):
+    def conv(self, shape, seconds, precision="f32"):
         """Result and GFLOP of a forward convolution."""
-        row = self.run("conv", "--shape", shape, "--seconds", seconds)["rows"][0]
+        row = self.run("conv", "--shape", shape, "--seconds", seconds, "--precision", PRECISIONS[precision])["rows"][0]
         return result(row["ms"]), row["gflops"] * row["ms"] / 1e3
 
-    def model(self, name, size, runs, *more):
+    def model(self, name, size, runs, precision="f32", *more):
         """`name` is a preset or a weights file; more: --input and --output, to compare values."""
-        row = self.run("model", name, "--size", size, "--runs", runs, *more)["rows"][0]
+        row = self.run("model", name, "--size", size, "--runs", runs, "--precision", PRECISIONS[precision], *more)["rows"][0]
         return result(row["ms"], row["peak_bytes"]), 2e-9 * row["multiply_adds"]
 
     def step(self, name, batch, patch, runs):

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dgp import ONLY_F32, Dgp
+from dgp import PRECISIONS as DGPS, Dgp
 from rows import result, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,13 +112,17 @@ def load_pytorch():
 
 
 def row(what, input, precision, gflop, dgp, peer):
-    return {"what": what, "input": input, "precision": precision, "gflop": gflop,
-            "dgp": dgp if precision == "f32" else result(note=ONLY_F32), "pytorch": peer}
+    return {"what": what, "input": input, "precision": precision, "gflop": gflop, "dgp": dgp, "pytorch": peer}
+
+
+def ours(measure, precision, has=DGPS):
+    """dgp's result and GFLOP, from measure(precision); no time where dgp does not have it."""
+    return measure(precision) if precision in has else (result(note="not in dgp yet"), None)
 
 
 def conv_rows(arguments, dgp, pytorch, why, budget):
-    own, gflop = dgp.conv(arguments.conv, 0.01 if arguments.smoke else 1)
     for name in arguments.precisions:
+        own, gflop = ours(lambda p: dgp.conv(arguments.conv, 0.01 if arguments.smoke else 1, p), name)
         peer = pytorch.conv(arguments.conv, name, arguments.runs, budget.ways()) if pytorch else result(note=why)
         yield row("convolution", arguments.conv, name, gflop, own, peer)
 
@@ -133,8 +137,8 @@ def model_rows(arguments, dgp, pytorch, why, budget):
 
 def one_model(arguments, dgp, model, preset, lr_size, folder, why, budget):
     if model is None:
-        own, gflop = dgp.model(preset, lr_size, arguments.runs)
         for name in arguments.precisions:
+            own, gflop = ours(lambda p: dgp.model(preset, lr_size, arguments.runs, p), name)
             yield row(f"DGPNet {preset} x4", lr_size, name, gflop, own, result(note=why))
         return
     import numpy
@@ -142,19 +146,25 @@ def one_model(arguments, dgp, model, preset, lr_size, folder, why, budget):
     width, height = (int(part) for part in lr_size.split("x"))
     lr = pytorch.pixels(1, 3, height, width)
     numpy.save(folder / "lr.npy", lr.numpy().transpose(0, 2, 3, 1).copy())
-    own, gflop = dgp.model(model.path, lr_size, arguments.runs, "--input", folder / "lr.npy", "--output", folder / "hr.npy")
-    ours = numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2)
+    files = ["--input", folder / "lr.npy", "--output", folder / "hr.npy"]
+    dgp.model(model.path, lr_size, arguments.runs, "f32", *files)
+    reference = numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2)
     for name in arguments.precisions:
+        own, gflop = ours(lambda p: dgp.model(model.path, lr_size, arguments.runs, p, *files), name)
+        if name in DGPS:
+            found = float(abs(numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2) - reference).max())
+            if not found <= TOLERANCE[name]:
+                own = result(note=f"differs from its f32 by {found:.1e}")
         peer, hr = model.run(lr, name, arguments.runs, budget.ways())
-        difference = float(abs(hr.numpy() - ours).max())
+        difference = float(abs(hr.numpy() - reference).max())
         if not difference <= TOLERANCE[name]:  # values before speeds
             peer = result(note=f"differs from dgp by {difference:.1e}")
         yield row(f"DGPNet {preset} x4", lr_size, name, gflop, own, peer)
 
 
 def step_rows(arguments, dgp, pytorch, why, budget):
-    own, gflop = dgp.step(arguments.train, arguments.batch, arguments.patch, arguments.runs)
     for name in arguments.precisions:
+        own, gflop = ours(lambda _: dgp.step(arguments.train, arguments.batch, arguments.patch, arguments.runs), name, ["f32"])
         peer = (pytorch.step(arguments.train, arguments.batch, arguments.patch, name, arguments.runs, budget.ways())
                 if pytorch else result(note=why))
         yield row(f"a step of {arguments.train}", f"{arguments.batch} of {arguments.patch}x{arguments.patch}", name, gflop,

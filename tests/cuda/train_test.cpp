@@ -195,6 +195,21 @@ TEST_CASE("every loss, accumulation and a discriminator learn on the GPU as on t
   }
 }
 
+TEST_CASE("training in tf32 and bf16 has f32's losses within their rounding") {
+  if (!device::usable()) return;
+  TempFolder temp;
+  TrainConfig full = tiny_run(temp, "cuda");
+  full.iterations = 3;
+  const std::vector<double> want = losses_of(full);
+  for (const char* precision : {"tf32", "fast"}) {
+    TrainConfig config = full;
+    config.precision = precision, config.out = temp / precision;
+    const std::vector<double> got = losses_of(config);
+    check_close(got, want, 1e-2);
+    CHECK(got != want);
+  }
+}
+
 TEST_CASE("the learning rate's sweep runs on the GPU") {
   if (!device::usable()) return;
   TempFolder temp;

@@ -10,18 +10,29 @@ namespace emulator {
 
 struct BlasHandle {
   Stream* stream = nullptr;
+  bool tf32 = false;
 };
 
 namespace {
 
+// As tensor cores read f32: 11 significant bits, rounded to nearest.
+float to_tf32(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  bits = (bits + 0x1000U) & 0xFFFFE000U;
+  std::memcpy(&value, &bits, sizeof bits);
+  return value;
+}
+
 struct Gemm {
-  bool ta, tb;
+  bool ta, tb, tf32;
   int64_t m, n, k;
   float alpha, beta;
   const float *a, *b;
   float* c;
   int64_t lda, ldb, ldc;
 
+  float factor(float value) const { return tf32 ? to_tf32(value) : value; }
   void run() const {
     for (int64_t j = 0; j < n; ++j)
       for (int64_t i = 0; i < m; ++i) {
@@ -29,7 +40,8 @@ struct Gemm {
         for (int64_t k0 = 0; k0 < k; k0 += 32) {
           float part = 0;
           for (int64_t p = k0; p < std::min(k, k0 + 32); ++p)
-            part += (ta ? a[i * lda + p] : a[p * lda + i]) * (tb ? b[p * ldb + j] : b[j * ldb + p]);
+            part +=
+                factor(ta ? a[i * lda + p] : a[p * lda + i]) * factor(tb ? b[p * ldb + j] : b[j * ldb + p]);
           sum += part;
         }
         float& out = c[j * ldc + i];
@@ -65,8 +77,10 @@ cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   handle->stream = stream;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t mode) {
-  return mode == CUBLAS_PEDANTIC_MATH ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  if (mode == CUBLAS_DEFAULT_MATH) return CUBLAS_STATUS_NOT_SUPPORTED;
+  handle->tf32 = mode == CUBLAS_TF32_TENSOR_OP_MATH;
+  return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t op_a,
@@ -74,7 +88,8 @@ cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_
                                          const float* a, int lda, long long a_step, const float* b, int ldb,
                                          long long b_step, const float* beta, float* c, int ldc,
                                          long long c_step, int batch) {
-  Gemm whole{op_a == CUBLAS_OP_T, op_b == CUBLAS_OP_T, m, n, k, *alpha, *beta, a, b, c, lda, ldb, ldc};
+  Gemm whole{
+      op_a == CUBLAS_OP_T, op_b == CUBLAS_OP_T, handle->tf32, m, n, k, *alpha, *beta, a, b, c, lda, ldb, ldc};
   enqueue(handle->stream, [=] {
     Opened opened;
     for (int i = 0; i < batch; ++i) {

@@ -58,6 +58,7 @@ struct Settings {
   bool thorough = true;
   int64_t memory = int64_t{1} << 32;          // bytes of the device
   int64_t shared_memory = int64_t{48} << 10;  // bytes a block
+  int capability = 9;                         // the device's major compute capability
   int64_t fail_allocation = -1;               // index of the allocation from now that fails; -1: none
 };
 Settings& settings();
@@ -208,6 +209,7 @@ enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cu
 
 struct cudaDeviceProp {
   char name[256];
+  int major, minor;  // compute capability
 };
 
 cudaError_t cudaGetDeviceCount(int* count);
@@ -236,7 +238,7 @@ struct BlasHandle;
 using cublasHandle_t = emulator::BlasHandle*;
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
-enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_PEDANTIC_MATH = 2 };
+enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_PEDANTIC_MATH = 2, CUBLAS_TF32_TENSOR_OP_MATH = 3 };
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle);
 cublasStatus_t cublasGetVersion(cublasHandle_t handle, int* version);

@@ -263,7 +263,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated GPU"};
+  *properties = {"emulated GPU", settings().capability, 0};
   return cudaSuccess;
 }
 const char* cudaGetErrorString(cudaError_t error) {
