@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "autograd/observe.h"
@@ -56,9 +57,14 @@ struct Step {
   double ms, loss;
 };
 
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+// Of the timed ones, counted from the first of them: the step that takes the median time.
+size_t median_step(const std::vector<Step>& steps, size_t warmup) {
+  std::vector<size_t> order(steps.size() - warmup);
+  std::iota(order.begin(), order.end(), 0);
+  auto middle = order.begin() + static_cast<std::ptrdiff_t>(order.size() / 2);
+  std::nth_element(order.begin(), middle, order.end(),
+                   [&](size_t a, size_t b) { return steps[warmup + a].ms < steps[warmup + b].ms; });
+  return *middle;
 }
 
 // Wall time by operation and part, convolutions by shape too. Adds up what passes between two calls.
@@ -85,11 +91,13 @@ class OpTimes {
     double ms = 0;
     int64_t count = 0;
   };
-  // Of one step, the median of all, those that take longest first.
-  std::vector<std::pair<std::string, Entry>> sorted() const {
+  // Of step `index`, those that take longest first.
+  std::vector<std::pair<std::string, Entry>> of_step(size_t index) const {
     std::vector<std::pair<std::string, Entry>> all;
     for (const auto& [name, entry] : entries_)
-      all.push_back({name, {median_of(entry.ms), entry.count / static_cast<int64_t>(steps_)}});
+      all.push_back(
+          {name,
+           {index < entry.ms.size() ? entry.ms[index] : 0, entry.count / static_cast<int64_t>(steps_)}});
     std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
     return all;
   }
@@ -113,9 +121,10 @@ struct Measured {
   int64_t peak_bytes = 0;
 };
 
-Step one_step(DGPNet& net, Adam& adam, const Var& lr, const Var& hr, double rate) {
+Step one_step(DGPNet& net, Adam& adam, const Var& lr, const Var& hr, double rate, OpTimes* times = nullptr) {
   Var loss;
   const double time = milliseconds(lr.value().device(), [&] {
+    if (times) times->start_step();
     loss = l1_loss(net(lr), hr);
     backward(loss);
     adam.step(rate);
@@ -138,16 +147,14 @@ Measured measure(const StepBenchOptions& options, Device device) {
     all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
   OpTimes times(device);
   reset_peak_bytes(device);
-  auto run = [&] {
-    times.start_step();
-    all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
-  };
   std::unique_ptr<Observing> observing;
   if (options.ops)
     observing = std::make_unique<Observing>([&](auto op, auto part, auto& shape) { times(op, part, shape); });
-  for (int64_t i = 0; i < options.runs && !stop_flag(); ++i) run();
+  for (int64_t i = 0; i < options.runs && !stop_flag(); ++i)
+    all.steps.push_back(one_step(net, adam, lr, hr, options.rate, &times));
   if (stop_flag()) throw Exit{stop_exit_code()};
-  all.ops = times.sorted();
+  // Of the median step, not each operation's median: parts of one step add up to no more than that step.
+  all.ops = times.of_step(median_step(all.steps, static_cast<size_t>(options.warmup)));
   all.peak_bytes = peak_bytes(device);
   return all;
 }
@@ -178,7 +185,7 @@ void run_bench(const StepBenchOptions& options) {
   std::vector<double> times, losses;
   for (const Step& step : steps) losses.push_back(step.loss);
   for (size_t i = static_cast<size_t>(options.warmup); i < steps.size(); ++i) times.push_back(steps[i].ms);
-  double median = median_of(times);
+  double median = times[median_step(steps, static_cast<size_t>(options.warmup))];
   auto [least, most] = std::minmax_element(times.begin(), times.end());
   if (options.json) {
     nlohmann::ordered_json all{{"model", options.model},
