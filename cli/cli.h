@@ -72,9 +72,9 @@ class ChosenPrecision {
 };
 
 // Ctrl-C, SIGTERM and, unless it is ignored, SIGHUP. The first sets the flag, so that work ends at the next
-// safe point; the second ends the program at once. Under a launcher, which has its own way to end its
-// processes and may pass a signal on twice, a second one does nothing, and SIGUSR1, which Open MPI's mpirun
-// passes on where it ends the job upon others, counts as well.
+// safe point; another one, a quarter of a second later or more, ends the program at once. Under a launcher,
+// which has its own way to end its processes and may pass a signal on twice, a second one does nothing, and
+// SIGUSR1, which Open MPI's mpirun passes on where it ends the job upon others, counts as well.
 void install_signal_handlers();
 std::atomic<bool>& stop_flag();
 int stop_exit_code();  // 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 138 after SIGUSR1
