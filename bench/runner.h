@@ -17,7 +17,7 @@ struct Runner {
 };
 
 struct RunnerOptions {
-  int64_t scale = 4, unshuffle = 1;  // of the presets
+  int64_t scale = 4, unshuffle = 1;       // of the presets
   Precision precision = Precision::full;  // on the CPU; on the GPU what is in use (tensor/cuda_math.h)
   Device device = Device::cpu;
   LayerObserver observe = {};
