@@ -15,6 +15,10 @@
 #define DGP_CUDA_FUNCTION __attribute__((weak))
 #endif
 
+namespace dgp {
+enum class DType;
+}
+
 namespace dgp::cuda {
 
 bool built();  // with CUDA
@@ -37,6 +41,8 @@ DGP_CUDA_FUNCTION void synchronize();
 // Of n elements in device memory: x = value; sum = a + b, where sum may be a or b.
 DGP_CUDA_FUNCTION void fill(float* x, int64_t n, float value);
 DGP_CUDA_FUNCTION void add(const float* a, const float* b, float* sum, int64_t n);
+// n elements of one floating-point type as another: f32, bf16 or f16; others throw Error(invalid).
+DGP_CUDA_FUNCTION void convert(void* to, DType to_type, const void* from, DType from_type, int64_t n);
 
 DGP_CUDA_FUNCTION int64_t free_memory();  // bytes of the device that nobody uses
 DGP_CUDA_FUNCTION int64_t

@@ -34,16 +34,6 @@ std::string printable(const std::string& text) {
 
 // --- element types ---
 
-float from_half(uint16_t h) {
-  uint32_t sign = uint32_t{h & 0x8000u} << 16, exponent = (h >> 10) & 31u, fraction = h & 0x3ffu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-  float tiny = static_cast<float>(fraction) * 0x1p-24f;  // subnormal: exact in f32
-  return sign ? -tiny : tiny;
-}
-
-float from_bfloat(uint16_t b) { return std::bit_cast<float>(uint32_t{b} << 16); }
-
 // File bytes may stand at any address, so each element is copied out before it is converted.
 template <class From, class To, To (*Convert)(From)>
 void convert(const char* from, int64_t n, const Tensor& to) {
@@ -53,6 +43,11 @@ void convert(const char* from, int64_t n, const Tensor& to) {
     std::memcpy(&value, from + i * static_cast<int64_t>(sizeof(From)), sizeof(From));
     out[i] = Convert(value);
   }
+}
+
+template <class T>
+float to_float(T value) {
+  return value;
 }
 
 template <class From>
@@ -73,8 +68,8 @@ constexpr FileType kTypes[] = {
     {"I64", 8, DType::i64, nullptr},
     {"U8", 1, DType::u8, nullptr},
     {"BOOL", 1, DType::u8, nullptr},
-    {"F16", 2, DType::f32, convert<uint16_t, float, from_half>},
-    {"BF16", 2, DType::f32, convert<uint16_t, float, from_bfloat>},
+    {"F16", 2, DType::f32, convert<f16, float, to_float<f16>>},
+    {"BF16", 2, DType::f32, convert<bf16, float, to_float<bf16>>},
     {"I8", 1, DType::i64, convert<int8_t, int64_t, widen<int8_t>>},
     {"I16", 2, DType::i64, convert<int16_t, int64_t, widen<int16_t>>},
     {"U16", 2, DType::i64, convert<uint16_t, int64_t, widen<uint16_t>>},

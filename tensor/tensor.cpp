@@ -1,6 +1,8 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "tensor/allocator.h"
 #include "tensor/cuda.h"
@@ -8,17 +10,7 @@
 namespace dgp {
 
 int64_t element_size(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return 4;
-    case DType::f64:
-      return 8;
-    case DType::u8:
-      return 1;
-    case DType::i64:
-      return 8;
-  }
-  return 0;
+  return dispatch(dtype, [](auto zero) { return static_cast<int64_t>(sizeof(zero)); });
 }
 
 const char* to_string(DType dtype) {
@@ -31,6 +23,10 @@ const char* to_string(DType dtype) {
       return "u8";
     case DType::i64:
       return "i64";
+    case DType::bf16:
+      return "bf16";
+    case DType::f16:
+      return "f16";
   }
   return "?";
 }
@@ -149,39 +145,21 @@ Tensor Tensor::clone() const {
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   Tensor t(shape_, dtype, device_);
-  auto convert = [&](auto from, auto into) {
-    using From = decltype(from);
-    using Into = decltype(into);
-    const From* source = data<From>();
-    Into* target = t.data<Into>();
-    for (int64_t i = 0; i < numel_; ++i) target[i] = static_cast<Into>(source[i]);
-  };
-  auto from_any = [&](auto into) {
-    switch (dtype_) {
-      case DType::f32:
-        return convert(float{}, into);
-      case DType::f64:
-        return convert(double{}, into);
-      case DType::u8:
-        return convert(uint8_t{}, into);
-      case DType::i64:
-        return convert(int64_t{}, into);
-    }
-  };
-  switch (dtype) {
-    case DType::f32:
-      from_any(float{});
-      break;
-    case DType::f64:
-      from_any(double{});
-      break;
-    case DType::u8:
-      from_any(uint8_t{});
-      break;
-    case DType::i64:
-      from_any(int64_t{});
-      break;
+  if (device_ == Device::cuda) {
+    cuda::convert(t.storage_.get(), dtype, storage_.get() + offset_, dtype_, numel_);
+    return t;
   }
+  dispatch(dtype_, [&](auto from) {
+    dispatch(dtype, [&](auto into) {
+      using From = decltype(from);
+      using Into = decltype(into);
+      // 16 bits are reached through f32: they have no conversions of their own.
+      using Through = std::conditional_t<sizeof(From) == 2 || sizeof(Into) == 2, float, From>;
+      const From* source = data<From>();
+      Into* target = t.data<Into>();
+      for (int64_t i = 0; i < numel_; ++i) target[i] = static_cast<Into>(static_cast<Through>(source[i]));
+    });
+  });
   return t;
 }
 
@@ -210,25 +188,11 @@ void Tensor::fill(double value) const {
   if (device_ == Device::cuda && dtype_ == DType::f32)
     return cuda::fill(device_data<float>(), numel_, static_cast<float>(value));
   if (device_ == Device::cuda) return copy_from(full(shape_, value, dtype_));
-  auto set = [&](auto zero) {
+  dispatch(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    T* p = data<T>();
-    for (int64_t i = 0; i < numel_; ++i) p[i] = static_cast<T>(value);
-  };
-  switch (dtype_) {
-    case DType::f32:
-      set(float{});
-      break;
-    case DType::f64:
-      set(double{});
-      break;
-    case DType::u8:
-      set(uint8_t{});
-      break;
-    case DType::i64:
-      set(int64_t{});
-      break;
-  }
+    using Through = std::conditional_t<sizeof(T) == 2, float, double>;
+    std::fill_n(data<T>(), numel_, static_cast<T>(static_cast<Through>(value)));
+  });
 }
 
 void check_same(const char* op, const Tensor& a, const Tensor& b) {

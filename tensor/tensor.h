@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "tensor/error.h"
+#include "tensor/half.h"
 
 namespace dgp {
 
 using Shape = std::vector<int64_t>;
 
-enum class DType { f32, f64, u8, i64 };
+enum class DType { f32, f64, u8, i64, bf16, f16 };  // the last two: storage of feature maps on the GPU
 enum class Device { cpu, cuda };
 
 int64_t element_size(DType dtype);
@@ -39,6 +40,14 @@ constexpr DType dtype_of<uint8_t>() {
 template <>
 constexpr DType dtype_of<int64_t>() {
   return DType::i64;
+}
+template <>
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
+}
+template <>
+constexpr DType dtype_of<f16>() {
+  return DType::f16;
 }
 
 class Tensor {
@@ -91,7 +100,8 @@ class Tensor {
   Tensor reshape(Shape shape) const;                // shares storage; one size may be -1
   Tensor slab(int64_t begin, int64_t count) const;  // rows [begin, begin+count) of axis 0; shares storage
   Tensor clone() const;
-  Tensor to(DType dtype) const;                // converts; the same tensor when it already has that type
+  // Converts; the same tensor when it already has that type. On the GPU between f32, bf16 and f16.
+  Tensor to(DType dtype) const;
   Tensor to(Device device) const;              // copies; the same tensor when it is already there
   void copy_from(const Tensor& source) const;  // same shape and type
   void fill(double value) const;
@@ -109,6 +119,26 @@ class Tensor {
   std::shared_ptr<std::byte[]> storage_;
   int64_t offset_ = 0;  // bytes
 };
+
+// Calls f(T{}) for the type T of the elements.
+template <class F>
+decltype(auto) dispatch(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f64:
+      return f(double{});
+    case DType::u8:
+      return f(uint8_t{});
+    case DType::i64:
+      return f(int64_t{});
+    case DType::bf16:
+      return f(bf16{});
+    case DType::f16:
+      return f(f16{});
+    case DType::f32:
+      break;
+  }
+  return f(float{});
+}
 
 // Calls f(float{}) or f(double{}): how kernels written for both are chosen.
 template <class F>

@@ -1,5 +1,6 @@
 // The ops on the GPU, here the emulated one: against the CPU's f64 and f32, in every order of threads, with
 // buffers at either edge of their pages. Two runs give equal bits because every order does.
+#include <cstring>
 #include <emulator.h>
 
 #include "models/aiiblock.h"
@@ -53,6 +54,18 @@ void check_gpu(const OpUnderTest& f, const Inputs& inputs, double limit = 1e-12)
 Tensor random(const Shape& shape, uint64_t seed) { return random_tensor(shape, seed); }
 
 }  // namespace
+
+TEST_CASE("16 bits on the GPU: the CPU's roundings") {
+  emulator::With with({.every_order = true});
+  Tensor x = random({3, 701}, 1);
+  for (DType dtype : {DType::bf16, DType::f16}) {
+    Tensor there = x.to(Device::cuda).to(dtype), back = there.to(DType::f32).to(Device::cpu);
+    Tensor want = x.to(dtype), want_back = want.to(DType::f32);
+    CHECK(std::memcmp(there.to(Device::cpu).bytes(), want.bytes(), static_cast<size_t>(want.nbytes())) == 0);
+    CHECK(std::memcmp(back.bytes(), want_back.bytes(), static_cast<size_t>(back.nbytes())) == 0);
+  }
+  CHECK_THROWS_WITH(x.to(Device::cuda).to(DType::f64), ContainsSubstring("f64"));
+}
 
 TEST_CASE("conv2d on the GPU") {
   struct Case {

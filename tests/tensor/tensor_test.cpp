@@ -1,7 +1,10 @@
 #include "tensor/tensor.h"
 
+#include <bit>
+#include <cmath>
 #include <limits>
 
+#include "tensor/random.h"
 #include "tests/test.h"
 
 using namespace dgp;
@@ -82,6 +85,50 @@ TEST_CASE("conversion between element types", "[tensor]") {
   CHECK(t.to(DType::i64).data<int64_t>()[0] == -1);
   CHECK(t.slab(1, 2).to(DType::u8).data<uint8_t>()[1] == 200);
   CHECK(Tensor::from<uint8_t>({1}, {255}).to(DType::f32).item() == 255);
+}
+
+TEST_CASE("numbers of 16 bits round to nearest, ties to even", "[tensor]") {
+  Rng rng(1);
+  auto same = [](float want, float got) { return std::isnan(want) ? std::isnan(got) : want == got; };
+  int wrong = 0;
+  for (uint64_t i = 0; i < 1'000'000; ++i) {
+    auto bits = rng.bits();
+    if (i % 2) bits = (bits & 0x8FFFFFFFU) | 0x30000000U;  // where f16 has most of its values
+    if (i % 5 == 0) bits &= 0xFFFFF000U;                   // ties
+    auto value = std::bit_cast<float>(bits);
+    wrong += !same(static_cast<float>(static_cast<_Float16>(value)), f16(value));  // the compiler's own
+    // bf16: the two neighbours, and which is nearer, in double.
+    auto below = std::bit_cast<float>(bits & 0xFFFF0000U),
+         above = std::bit_cast<float>((bits & 0xFFFF0000U) + 0x10000U);
+    if (std::isnan(value) || !std::isfinite(above)) continue;
+    double down = std::abs(double{value} - double{below}), up = std::abs(double{above} - double{value});
+    wrong += !same(down < up || (down == up && (bits >> 16) % 2 == 0) ? below : above, bf16(value));
+  }
+  CHECK(wrong == 0);
+  for (uint32_t h = 0; h < 65536; ++h) {
+    auto bits = static_cast<uint16_t>(h);
+    f16 half = std::bit_cast<f16>(bits);
+    wrong += !same(static_cast<float>(std::bit_cast<_Float16>(bits)), half);
+    wrong += !std::isnan(float{half}) && f16(float{half}).bits != bits;
+    bf16 brain = std::bit_cast<bf16>(bits);
+    wrong += !std::isnan(float{brain}) && bf16(float{brain}).bits != bits;
+  }
+  CHECK(wrong == 0);
+  CHECK(std::isinf(float{bf16(3.4e38F)}));
+  CHECK(std::isnan(float{bf16(std::bit_cast<float>(0x7F800001U))}));
+}
+
+TEST_CASE("tensors of 16 bits", "[tensor]") {
+  for (DType dtype : {DType::bf16, DType::f16}) {
+    Tensor t = Tensor::from<double>({3}, {-1.75, 0, 200.5}).to(dtype);
+    CHECK(t.nbytes() == 6);
+    CHECK(t.to(DType::f64).data<double>()[0] == -1.75);
+    CHECK(t.to(DType::u8).data<uint8_t>()[2] == 200);
+    CHECK(t.to(DType::f32).data<float>()[2] == (dtype == DType::f16 ? 200.5F : 200));
+    CHECK(Tensor::full({2}, 0.5, dtype).to(DType::f32).data<float>()[1] == 0.5F);
+    CHECK_THROWS_WITH(dispatch_float(dtype, "op", [](auto) { return 0; }), ContainsSubstring("op: "));
+  }
+  CHECK(std::string(to_string(DType::bf16)) + to_string(DType::f16) == "bf16f16");
 }
 
 TEST_CASE("copy_from wants the same shape and type", "[tensor]") {
