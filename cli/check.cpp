@@ -16,7 +16,11 @@ struct CheckOptions {
 };
 
 void run_check(const CheckOptions& options) {
-  const DataCheck found = check_data(load_config(options.config, options.overrides), options.decode);
+  std::vector<std::string> notes;
+  const TrainConfig config = load_config(options.config, options.overrides, &notes);
+  if (!options.json)
+    for (const std::string& note : notes) std::cout << options.config << ": " << note << "\n";
+  const DataCheck found = check_data(config, options.decode);
   std::cout << (options.json ? to_json(found) : to_text(found));
   if (found.problems() > 0) throw Exit{static_cast<int>(ErrorCode::bad_file)};
   if (!found.fits()) throw Exit{static_cast<int>(ErrorCode::limit)};

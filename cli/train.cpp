@@ -105,9 +105,11 @@ TrainConfig read_config(const TrainOptions& options, Ranks& ranks) {
   if (ranks.first()) {
     std::vector<std::string> overrides = options.overrides;
     if (!options.device.empty()) overrides.push_back("device=" + options.device);
-    TrainConfig config = load_config(options.config, overrides);
+    std::vector<std::string> notes;
+    TrainConfig config = load_config(options.config, overrides, &notes);
     apply_with_cuda({config.device, 0});
     Console console(options.quiet, config.validate.best);
+    for (const std::string& note : notes) console.message(options.config + ": " + note);
     config = checked(config, options, console);
     if (ranks.size() == 1) return config;
     yaml = to_yaml(config);

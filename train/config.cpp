@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "tensor/file.h"
+#include "train/basicsr_options.h"
 #include "train/degrade_fields.h"
 #include "train/network.h"
 #include "train/optimizer.h"
@@ -270,11 +271,17 @@ void fields(V& v, TrainConfig& c) {
 }  // namespace
 
 TrainConfig parse_config(const std::string& yaml, const std::string& name,
-                         const std::vector<std::string>& overrides) {
+                         const std::vector<std::string>& overrides, std::vector<std::string>* notes) {
   ConfigSource source{name, {}};
   try {
     YAML::Node root = YAML::Load(yaml);
     if (root.IsNull()) root = YAML::Node(YAML::NodeType::Map);
+    if (is_basicsr(root)) {
+      for (const std::string& text : overrides)
+        source.overrides[text.substr(0, text.find('='))] = "--set " + text;
+      std::vector<std::string> told;
+      root = from_basicsr(root, source, notes ? *notes : told);
+    }
     for (const std::string& text : overrides) apply_override(root, text, source);
     TrainConfig config;
     FieldReader reader(source, root, "");
@@ -286,8 +293,10 @@ TrainConfig parse_config(const std::string& yaml, const std::string& name,
   }
 }
 
-TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  return parse_config(read_file(path, 1 << 20), path, overrides);
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides,
+                        std::vector<std::string>* notes) {
+  check(!path.ends_with(".toml"), path, ": a configuration is YAML; this is TOML by its name");
+  return parse_config(read_file(path, 1 << 20), path, overrides, notes);
 }
 
 std::string to_yaml(const TrainConfig& config) {

@@ -162,9 +162,13 @@ struct TrainConfig {
 };
 
 // `overrides` are "key.path=value" texts that replace or add keys, list items by number: data.train.0.hr=DIR.
-TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides = {});
+// An options file of BasicSR's kind is read as well (train/basicsr_options.h), before overrides apply; what
+// became of it is told in `notes`.
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides = {},
+                        std::vector<std::string>* notes = nullptr);
 TrainConfig parse_config(const std::string& yaml, const std::string& name,
-                         const std::vector<std::string>& overrides = {});
+                         const std::vector<std::string>& overrides = {},
+                         std::vector<std::string>* notes = nullptr);
 
 std::string to_yaml(const TrainConfig& config);  // every key, defaults too
 

@@ -14,10 +14,12 @@ namespace {
 constexpr const char* kEndings[] = {".png", ".PNG", ".jpg", ".JPG", ".jpeg", ".JPEG", ".bmp", ".BMP"};
 constexpr int64_t kMaxListBytes = int64_t{1} << 28;
 
-// What '*' stands for in `file`; false when it does not match.
-bool match(const std::string& pattern, const std::string& file, std::string& star) {
+// What '*' stands for in `file`; false when it does not match. A pattern without an image's ending says
+// nothing of endings.
+bool match(const std::string& pattern, std::string file, std::string& star) {
   star = fs::path(file).replace_extension().string();
   if (pattern.empty()) return true;
+  if (!is_image_name(pattern)) file = star;
   const size_t at = pattern.find('*');
   const std::string before = pattern.substr(0, at), after = pattern.substr(at + 1);
   if (file.size() < before.size() + after.size() || !file.starts_with(before) || !file.ends_with(after))
@@ -134,7 +136,7 @@ std::string partner_of(const std::string& file, const std::string& hr_pattern,
   const fs::path path(file);
   std::string star;
   if (!match(hr_pattern, path.filename().string(), star)) star = path.stem().string();
-  std::string name = lr_pattern;
+  std::string name = is_image_name(lr_pattern) ? lr_pattern : lr_pattern + path.extension().string();
   name.replace(name.find('*'), 1, star);
   return (path.parent_path() / name).string();
 }
