@@ -1,6 +1,8 @@
 #include "ops/conv2d.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "autograd/observe.h"
 #include "autograd/take_sum.h"
@@ -44,20 +46,29 @@ ConvGeometry conv_geometry(const Shape& x, const Shape& w, const Conv2dOptions& 
 
 namespace {
 
+bool is_16_bit(DType type) { return type == DType::bf16 || type == DType::f16; }
+
 void check_extras(const ConvGeometry& g, const Tensor& x, const Tensor& w, const Tensor& b,
-                  const Tensor& residual) {
-  auto same_type = [&](const Tensor& t, const char* name) {
-    check(t.dtype() == x.dtype(), "conv2d: ", name, " is ", to_string(t.dtype()), ", input is ",
-          to_string(x.dtype()));
+                  const Tensor& residual, const Conv2dOptions& options) {
+  const bool on_gpu = x.device() == Device::cuda;
+  const DType parameters = on_gpu && is_16_bit(x.dtype()) ? DType::f32 : x.dtype();
+  for (DType map : {x.dtype(), options.result.value_or(x.dtype())})
+    check(on_gpu || !is_16_bit(map), "conv2d: feature maps of ", to_string(map),
+          " are convolved on the GPU only; convert them to f32");
+  check(on_gpu || options.result.value_or(x.dtype()) == x.dtype(), "conv2d: input is ", to_string(x.dtype()),
+        ": another type of result, here ", to_string(*options.result), ", is made on the GPU only");
+  auto has_type = [&](const Tensor& t, const char* name, DType type) {
+    check(t.dtype() == type, "conv2d: ", name, " is ", to_string(t.dtype()), ", expected ", to_string(type),
+          " beside input of ", to_string(x.dtype()));
   };
-  same_type(w, "weight");
+  has_type(w, "weight", parameters);
   if (b.defined()) {
-    same_type(b, "bias");
+    has_type(b, "bias", parameters);
     check(b.shape() == Shape{g.o} || b.shape() == Shape{g.n, g.o}, "conv2d: bias ", to_string(b.shape()),
           " expects [", g.o, "] or [", g.n, ",", g.o, "]");
   }
   if (residual.defined()) {
-    same_type(residual, "residual");
+    if (!on_gpu) has_type(residual, "residual", x.dtype());
     Shape y = {g.n, g.y_rows, g.ow, g.o};
     check(residual.shape() == y, "conv2d: residual ", to_string(residual.shape()), " expects ", to_string(y));
   }
@@ -79,7 +90,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
   g.b_per_image = b.defined() && b.rank() == 2;
   if (x.device() == Device::cuda) {
-    Tensor y({g.n, g.oh, g.ow, g.o}, x.dtype(), Device::cuda);
+    Tensor y({g.n, g.oh, g.ow, g.o}, options.result.value_or(x.dtype()), Device::cuda);
     cuda::conv2d_rows(g, slope_of(options), x, w, b, residual, y);
     return y;
   }
@@ -91,14 +102,13 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
   return y;
 }
 
-Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x,
+Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x, DType type,
                          const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x, w.shape(), options);
   if (dy.device() == Device::cuda) {
-    Tensor dx(x, dy.dtype(), Device::cuda);
-    cuda::conv2d_backward_data(g, dy, w, dx);
-    accumulate(sum, dx);
-    return sum;
+    Tensor dx = sum.defined() && sum.sole_owner() ? sum : Tensor(x, type, Device::cuda);
+    cuda::conv2d_backward_data(g, dy, w, sum, dx);
+    return dx;
   }
   if (!fast(dy)) {
     accumulate(sum, reference::conv2d_backward_data(dy, w, x, options));
@@ -111,14 +121,14 @@ Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Sh
 }
 
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options) {
-  return add_backward_data({}, dy, w, x, options);
+  return add_backward_data({}, dy, w, x, dy.dtype(), options);
 }
 
 Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
                               const Conv2dOptions& options) {
   ConvGeometry g = conv_geometry(x.shape(), w, options);
   if (dy.device() == Device::cuda) {
-    Tensor dw(w, dy.dtype(), Device::cuda);
+    Tensor dw(w, DType::f32, Device::cuda);
     cuda::conv2d_backward_weight(g, dy, x, dw);
     return dw;
   }
@@ -168,41 +178,54 @@ Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions
   return dz.defined() ? dz : dy;
 }
 
-Tensor add(const Tensor& a, const Tensor& b) {
-  Tensor sum = a;  // shared with the caller, hence added into a fresh tensor
-  accumulate(sum, b);
-  return sum;
+// The result without the residual, which a gradient needs, and with it.
+std::pair<Tensor, Tensor> with_residual(const ConvGeometry& g, const Tensor& x, const Tensor& w,
+                                        const Tensor& b, const Conv2dOptions& options,
+                                        const Tensor& residual) {
+  if (x.device() == Device::cuda) {
+    ConvGeometry rows = g;
+    rows.b_per_image = b.defined() && b.rank() == 2;
+    Shape shape = {g.n, g.oh, g.ow, g.o};
+    DType type = options.result.value_or(x.dtype());
+    Tensor a(shape, type, Device::cuda), y(shape, type, Device::cuda);
+    cuda::conv2d_rows(rows, cpu::slope_of(options), x, w, b, residual, y, a);
+    return {a, y};
+  }
+  Tensor a = cpu::conv2d_forward(x, w, b, options), y = a;  // shared, hence added into a fresh tensor
+  accumulate(y, residual);
+  return {a, y};
 }
 
 }  // namespace
 
 Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options, const Var& residual) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
-  check_extras(g, x.value(), w.value(), b.value(), residual.value());
+  check_extras(g, x.value(), w.value(), b.value(), residual.value(), options);
   bool masks = options.activation != Activation::none && recording({x, w, b});
   Tensor a, y;  // after the activation; after the residual
   if (masks && residual.defined()) {
-    a = cpu::conv2d_forward(x.value(), w.value(), b.value(), options);
-    y = add(a, residual.value());
+    std::tie(a, y) = with_residual(g, x.value(), w.value(), b.value(), options, residual.value());
   } else {
     y = cpu::conv2d_forward(x.value(), w.value(), b.value(), options, residual.value());
     if (masks) a = y;
   }
   Shape bias = b.defined() ? b.shape() : Shape{};
-  return record(y, {x, w, b, residual},
-                [x = x.value(), w = w.value(), a, options, bias](const Tensor& dy, const Wanted& wanted) {
-                  std::vector<Tensor> grads(4);
-                  if (wanted[3]) grads[3] = dy;
-                  if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
-                  if (wanted[2]) grads[2] = Tensor(bias, dy.dtype(), dy.device());
-                  Tensor dz = through_activation(dy, a, options, grads[2]);
-                  observe(__FILE__, "dz, db", dy.shape());
-                  if (wanted[0]) grads[0] = cpu::add_backward_data(take_sum(0), dz, w, x.shape(), options);
-                  observe(__FILE__, "dx", dy.shape());
-                  if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
-                  observe(__FILE__, "dw", dy.shape());
-                  return grads;
-                });
+  DType added = residual.defined() ? residual.dtype() : y.dtype();
+  return record(
+      y, {x, w, b, residual},
+      [x = x.value(), w = w.value(), a, options, bias, added](const Tensor& dy, const Wanted& wanted) {
+        std::vector<Tensor> grads(4);
+        if (wanted[3]) grads[3] = dy.to(added);
+        if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
+        if (wanted[2]) grads[2] = Tensor(bias, w.dtype(), dy.device());
+        Tensor dz = through_activation(dy, a, options, grads[2]);
+        observe(__FILE__, "dz, db", dy.shape());
+        if (wanted[0]) grads[0] = cpu::add_backward_data(take_sum(0), dz, w, x.shape(), x.dtype(), options);
+        observe(__FILE__, "dx", dy.shape());
+        if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
+        observe(__FILE__, "dw", dy.shape());
+        return grads;
+      });
 }
 
 struct PreparedConv2d::Impl {
@@ -243,7 +266,7 @@ void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const
         y_first, "..", y_end, " need");
   check(y.shape() == Shape{g.n, g.y_rows, g.ow, g.o}, "PreparedConv2d: result ", to_string(y.shape()),
         " expects ", to_string(Shape{g.n, g.y_rows, g.ow, g.o}));
-  check_extras(g, x, w, b, residual);
+  check_extras(g, x, w, b, residual, impl_->options);
   g.b_per_image = b.defined() && b.rank() == 2;
   if (impl_->packed.u.defined() && x.dtype() == DType::f32) {
     cpu::run_forward(g, impl_->packed, cpu::slope_of(impl_->options), x.data<float>(),

@@ -3,8 +3,9 @@
 // terms of K at a time lie in shared memory, each thread keeps 4 x 4 sums in registers. Sums are taken in
 // order of K in parts of 128 terms, which keeps their rounding below that of one long sum. Bias, activation
 // and residual are added as the tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
-// apart, convolved with the kernels turned round. conv2d_weights.cu has the gradient in w,
-// conv2d_tensor_cores.cu the same product of rounded factors.
+// apart, convolved with the kernels turned round. Maps of 16 bits become f32 as they are loaded.
+// conv2d_weights.cu has the gradient in w, conv2d_tensor_cores.cu the same product of rounded factors, which
+// this file computes where there are no such tensor cores.
 #include <algorithm>
 
 #include "ops/conv2d.h"
@@ -15,8 +16,9 @@ namespace {
 
 constexpr int kStep = 16, kPart = 128, kEach = 4;
 
+// X: what x is stored in; W: the type of the factors, which the weights have already.
 // grid: (tiles of pixels, tiles of outputs of a group, images * groups)
-template <int kPixels, int kOutputs>
+template <class X, class W, int kPixels, int kOutputs>
 __global__ void conv2d_kernel(Convolution p) {
   constexpr int kThreads = kPixels / kEach * (kOutputs / kEach), kAcross = kThreads / kStep;
   constexpr int kLoads =
@@ -27,8 +29,8 @@ __global__ void conv2d_kernel(Convolution p) {
   int64_t image = blockIdx.z / p.groups;
   int group = static_cast<int>(blockIdx.z) % p.groups, output0 = static_cast<int>(blockIdx.y) * kOutputs;
   int64_t pixels = int64_t{p.y_rows} * p.ow, pixel0 = int64_t{blockIdx.x} * kPixels;
-  const float* x = p.x + image * p.x_rows * p.w * p.c + group * cg;
-  const float* w = p.weights + ((p.w_per_image ? image * p.o : 0) + group * og) * depth;
+  const X* x = static_cast<const X*>(p.x.data) + image * p.x_rows * p.w * p.c + group * cg;
+  const W* w = static_cast<const W*>(p.weights) + ((p.w_per_image ? image * p.o : 0) + group * og) * depth;
   int t = static_cast<int>(threadIdx.x), k_lane = t % kStep, across = t / kStep;
 
   Corner corners[kLoads];
@@ -37,9 +39,12 @@ __global__ void conv2d_kernel(Convolution p) {
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
   for (int k0 = 0; k0 < depth; k0 += kStep) {
     Term term = term_of(p, k0 + k_lane);
-    for (int i = 0; i < kLoads; ++i) xs[k_lane][across + i * kAcross] = input_at(p, x, corners[i], term);
+    for (int i = 0; i < kLoads; ++i)
+      xs[k_lane][across + i * kAcross] = static_cast<float>(W(input_at(p, x, corners[i], term)));
     for (int o = across; o < kOutputs; o += kAcross)
-      ws[k_lane][o] = output0 + o < og && term.there ? w[int64_t{output0 + o} * depth + k0 + k_lane] : 0.0F;
+      ws[k_lane][o] = output0 + o < og && term.there
+                          ? static_cast<float>(w[int64_t{output0 + o} * depth + k0 + k_lane])
+                          : 0.0F;
     __syncthreads();
     for (int step = 0; step < kStep; ++step)
       for (int i = 0; i < kEach; ++i)
@@ -60,19 +65,59 @@ __global__ void conv2d_kernel(Convolution p) {
   }
 }
 
-template <int kPixels, int kOutputs>
+template <class X, class W>
 void run_tiles(const Convolution& p, int64_t images) {
-  launch(conv2d_kernel<kPixels, kOutputs>, grid_of(p, images, kPixels, kOutputs),
-         kPixels / kEach * (kOutputs / kEach), p);
+  if (p.o / p.groups <= 16)
+    launch(conv2d_kernel<X, W, 128, 16>, grid_of(p, images, 128, 16), 128, p);
+  else
+    launch(conv2d_kernel<X, W, 64, 64>, grid_of(p, images, 64, 64), 256, p);
 }
 
-void run(const Convolution& p, int64_t images) {
+// [sets, O, taps, C/g] f32 as factors; with `turn` as kernels of the gradient, [sets, C, taps in reverse,
+// O/g].
+template <class W>
+__global__ void weights_kernel(const float* w, int64_t taps, int64_t cg, int64_t og, int64_t groups,
+                               bool turn, W* to, int64_t n) {
+  int64_t i = element();
+  if (i >= n) return;
+  int64_t from = i;
+  if (turn) {
+    int64_t o = i % og, tap = i / og % taps, c = i / (og * taps) % cg, group = i / (og * taps * cg) % groups;
+    int64_t set = i / (og * taps * cg * groups);
+    from = (((set * groups + group) * og + o) * taps + taps - 1 - tap) * cg + c;
+  }
+  to[i] = W(w[from]);
+}
+
+// What is multiplied: of a map's 16 bits, what is read before what is written; else what is in use.
+Factors factors_of(DType read, DType written) {
+  for (DType type : {read, written})
+    if (type == DType::bf16 || type == DType::f16) return type == DType::bf16 ? Factors::bf16 : Factors::f16;
+  return factors();
+}
+
+// x, y and the other maps are set, the weights [sets, O, taps, C/g] f32.
+void run(Convolution p, int64_t images, const Tensor& w, bool turn) {
   if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
-  if (factors() != Factors::f32) return run_on_tensor_cores(p, images, factors());
-  if (p.o / p.groups <= 16)
-    run_tiles<128, 16>(p, images);
-  else
-    run_tiles<64, 64>(p, images);
+  Factors factors = factors_of(p.x.type, p.y.type);
+  DType type = factors == Factors::bf16 ? DType::bf16 : factors == Factors::f16 ? DType::f16 : DType::f32;
+  Tensor prepared;
+  p.weights = w.device_data<float>();
+  if (turn || type != DType::f32) {
+    prepared = Tensor(w.shape(), type, Device::cuda);
+    int64_t inner = turn ? p.o / p.groups : p.c / p.groups, outer = turn ? p.c / p.groups : p.o / p.groups;
+    dispatch_map(type, [&](auto zero) {
+      using W = decltype(zero);
+      launch(weights_kernel<W>, blocks_for(w.numel()), kBlock, w.device_data<float>(), p.kh * p.kw, inner,
+             outer, p.groups, turn, prepared.device_data<W>(), w.numel());
+      p.weights = prepared.device_data<W>();
+    });
+  }
+  if (factors != Factors::f32 && has_tensor_cores()) return run_on_tensor_cores(p, images, factors);
+  dispatch_map(type, [&](auto factor) {
+    using W = decltype(factor);
+    p.x.type == DType::f32 ? run_tiles<float, W>(p, images) : run_tiles<W, W>(p, images);
+  });
 }
 
 Convolution from_geometry(const ConvGeometry& g) {
@@ -90,51 +135,41 @@ Convolution from_geometry(const ConvGeometry& g) {
   return p;
 }
 
-// w [O,taps,C/g] -> [C,taps,O/g], taps in reverse: of one set of kernels or several.
-__global__ void turn_kernel(const float* w, int64_t taps, int64_t cg, int64_t og, int64_t groups,
-                            float* turned, int64_t n) {
-  int64_t i = element();
-  if (i >= n) return;
-  int64_t o = i % og, tap = i / og % taps, c = i / (og * taps) % cg, group = i / (og * taps * cg) % groups;
-  int64_t set = i / (og * taps * cg * groups);
-  turned[i] = w[(((set * groups + group) * og + o) * taps + taps - 1 - tap) * cg + c];
-}
-
 // dz = dy where a > 0, else slope * dy.
-__global__ void mask_kernel(const float* dy, const float* a, float slope, float* dz, int64_t n) {
+template <class T>
+__global__ void mask_kernel(const T* dy, const T* a, float slope, T* dz, int64_t n) {
   int64_t i = element();
-  if (i < n) dz[i] = a[i] > 0 ? dy[i] : slope * dy[i];
+  if (i < n) dz[i] = static_cast<float>(a[i]) > 0 ? dy[i] : T(slope * static_cast<float>(dy[i]));
 }
-
-const float* data(const Tensor& t) { return t.defined() ? t.device_data<float>() : nullptr; }
 
 }  // namespace
 
 void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w, const Tensor& b,
-                 const Tensor& residual, const Tensor& y) {
+                 const Tensor& residual, const Tensor& y, const Tensor& a) {
   Convolution p = from_geometry(g);
-  p.slope = slope, p.x = data(x), p.weights = data(w), p.b = data(b), p.residual = data(residual);
-  p.y = y.device_data<float>();
-  run(p, g.n);
+  p.slope = slope, p.x = array(x), p.residual = array(residual), p.y = array(y), p.a = array(a);
+  p.b = b.defined() ? b.device_data<float>() : nullptr;
+  run(p, g.n, w, false);
 }
 
-void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& dx) {
+void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& sum,
+                          const Tensor& dx) {
   Convolution p = from_geometry(g);
-  Tensor turned(w.shape(), w.dtype(), Device::cuda);
-  launch(turn_kernel, blocks_for(w.numel()), kBlock, data(w), g.kh * g.kw, g.c / g.groups, g.o / g.groups,
-         g.groups, turned.device_data<float>(), w.numel());
   std::swap(p.h, p.oh), std::swap(p.w, p.ow), std::swap(p.c, p.o);
   p.up = p.stride, p.stride = 1;
   p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
   p.x_rows = p.h, p.y_rows = p.oh;
-  p.x = data(dy), p.weights = data(turned), p.y = dx.device_data<float>();
-  run(p, g.n);
+  p.x = array(dy), p.residual = array(sum), p.y = array(dx);
+  run(p, g.n, w, true);
 }
 
 void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {
-  if (dz.numel() > 0)
-    launch(mask_kernel, blocks_for(dz.numel()), kBlock, data(dy), data(a), slope, dz.device_data<float>(),
-           dz.numel());
+  if (dz.numel() == 0) return;
+  dispatch_map(dy.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch(mask_kernel<T>, blocks_for(dz.numel()), kBlock, dy.device_data<T>(), a.device_data<T>(), slope,
+           dz.device_data<T>(), dz.numel());
+  });
 }
 
 }  // namespace dgp::cuda

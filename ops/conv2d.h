@@ -6,10 +6,14 @@
 //   dz = dy * activation'(z);  db = sum dz;  dw = correlation of x with dz;  dx = dz convolved with w
 //
 // Group g of `groups` maps input channels [g*C/groups, ...) to output channels [g*O/groups, ...).
-// f32 takes the fastest kernel of this machine (ops/kernels), f64 the plain loops of conv2d_reference.h.
+// f32 takes the fastest kernel of this machine (ops/kernels), f64 the plain loops of conv2d_reference.h. On
+// the GPU feature maps (x, residual, y and their gradients) may be stored in bf16 or f16, each on its own;
+// kernels, bias and their gradients stay f32. A convolution multiplies factors of that 16-bit type, of what
+// it reads before what it writes, else those that tensor/cuda_math.h has in use; sums are f32.
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "autograd/var.h"
 #include "tensor/cuda.h"
@@ -25,7 +29,8 @@ enum class Precision { full, fast };
 struct Conv2dOptions {
   int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
   Activation activation = Activation::none;
-  double slope = 0.1;  // of leaky_relu below zero; >= 0
+  double slope = 0.1;                // of leaky_relu below zero; >= 0
+  std::optional<DType> result = {};  // what y is stored in; x's type unless said. Another on the GPU only
 };
 
 // x [N,H,W,C]; w [O,KH,KW,C/groups], or one kernel per image [N,O,KH,KW,C/groups]; b [O] or [N,O] or
@@ -59,14 +64,17 @@ Tensor conv2d_backward_weight(const Tensor& dy, const Tensor& x, const Shape& w,
 
 namespace cuda {
 // y = activation(conv(x, w) + b) + residual for the rows that g names; slope: of z below zero, 1 for no
-// activation.
+// activation. a, where defined: receives activation(conv(x, w) + b).
 DGP_CUDA_FUNCTION void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w,
-                                   const Tensor& b, const Tensor& residual, const Tensor& y);
+                                   const Tensor& b, const Tensor& residual, const Tensor& y,
+                                   const Tensor& a = {});
+// dx = the gradient + sum, which may be undefined, or dx itself.
 DGP_CUDA_FUNCTION void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w,
-                                            const Tensor& dx);
+                                            const Tensor& sum, const Tensor& dx);
 DGP_CUDA_FUNCTION void conv2d_backward_weight(const ConvGeometry& g, const Tensor& dy, const Tensor& x,
                                               const Tensor& dw);
-// dz = dy activation'(z), where a = activation(z); db [O] or [N,O]: the sum of dz over pixels.
+// dz = dy activation'(z), where a = activation(z), all three of one type; db [O] or [N,O], f32: the sum of dz
+// over pixels.
 DGP_CUDA_FUNCTION void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz);
 DGP_CUDA_FUNCTION void bias_gradient(const Tensor& dz, const Tensor& db);
 }  // namespace cuda

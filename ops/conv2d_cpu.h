@@ -35,8 +35,9 @@ void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, cons
                        float* dx);
 void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw);
 
-// conv2d_backward_data, added to sum unless that is undefined; in its place, where nobody else holds it.
-Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x,
+// conv2d_backward_data, of x's type, added to sum unless that is undefined; in its place, where nobody else
+// holds it.
+Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x, DType type,
                          const Conv2dOptions& options);
 
 // dz = dy * activation'(z), where a = activation(z) has the sign of z, or dz = dy without a; db (or null) is

@@ -4,8 +4,45 @@
 
 #include "tensor/cuda_kernel.h"
 #include "tensor/cuda_math.h"
+#include "tensor/tensor.h"
 
 namespace dgp::cuda {
+
+// An array of f32, bf16 or f16, or none: for what a kernel reads or writes once, and need not be made for.
+struct Array {
+  void* data = nullptr;
+  DType type = DType::f32;
+
+  __device__ float load(int64_t i) const {
+    if (type == DType::bf16) return static_cast<const bf16*>(data)[i];
+    if (type == DType::f16) return static_cast<const f16*>(data)[i];
+    return static_cast<const float*>(data)[i];
+  }
+  __device__ void store(int64_t i, float value) const {
+    if (type == DType::bf16)
+      static_cast<bf16*>(data)[i] = bf16(value);
+    else if (type == DType::f16)
+      static_cast<f16*>(data)[i] = f16(value);
+    else
+      static_cast<float*>(data)[i] = value;
+  }
+};
+
+// f(float{}), f(bf16{}) or f(f16{}). Throws Error(invalid) for other types.
+template <class F>
+void dispatch_map(DType type, F&& f) {
+  if (type == DType::bf16) return f(bf16{});
+  if (type == DType::f16) return f(f16{});
+  check(type == DType::f32, "conv2d: the GPU has feature maps of f32, bf16 and f16, not ", to_string(type));
+  f(float{});
+}
+
+inline Array array(const Tensor& t) {
+  Array a;
+  if (t.defined())
+    dispatch_map(t.dtype(), [&](auto zero) { a = {t.device_data<decltype(zero)>(), t.dtype()}; });
+  return a;
+}
 
 // Sizes of images fit into 32 bits, offsets do not. Input pixel (y, x) stands at (up y, up x) of a plane that
 // is zero elsewhere; the tap (i, j) of result (oy, ox) looks at (oy stride - pad_y + i dilation, ...).
@@ -14,8 +51,9 @@ struct Convolution {
   int x_first, x_rows, y_first, y_rows;
   bool w_per_image, b_per_image;
   float slope;
-  const float *x, *weights, *b, *residual;
-  float* y;
+  Array x, residual, y, a;  // a: for the result before the residual is added
+  const void* weights;      // [sets, O, taps, C/groups] of the factors' type
+  const float* b;
 };
 
 // The corner of a result pixel's window; far outside for a pixel that is none.
@@ -39,12 +77,13 @@ __device__ inline Term term_of(const Convolution& p, int k) {
 }
 
 // x: of the image and group.
-__device__ inline float input_at(const Convolution& p, const float* x, Corner at, Term term) {
+template <class X>
+__device__ inline float input_at(const Convolution& p, const X* x, Corner at, Term term) {
   int iy = at.top + term.dy, ix = at.left + term.dx;
   bool there = term.there && iy >= 0 && ix >= 0 && iy % p.up == 0 && ix % p.up == 0;
   iy /= p.up, ix /= p.up;
   there = there && iy < p.h && ix < p.w;
-  return there ? x[(int64_t{iy - p.x_first} * p.w + ix) * p.c + term.channel] : 0.0F;
+  return there ? static_cast<float>(x[(int64_t{iy - p.x_first} * p.w + ix) * p.c + term.channel]) : 0.0F;
 }
 
 // Adds bias, activation and residual to the sum of an output channel at a pixel, and stores it.
@@ -52,7 +91,8 @@ __device__ inline void store_at(const Convolution& p, int64_t image, int64_t pix
   int64_t at = (image * p.y_rows * p.ow + pixel) * p.o + o;
   float z = sum + (p.b ? p.b[(p.b_per_image ? image * p.o : 0) + o] : 0.0F);
   z = z > 0 ? z : p.slope * z;
-  p.y[at] = z + (p.residual ? p.residual[at] : 0.0F);
+  if (p.a.data) p.a.store(at, z);
+  p.y.store(at, z + (p.residual.data ? p.residual.load(at) : 0.0F));
 }
 
 // (tiles of pixels, tiles of outputs of a group, images * groups), for tiles of so many pixels and outputs.
@@ -63,7 +103,7 @@ inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, i
   return {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)};
 }
 
-// The whole convolution on tensor cores; factors: tf32 or bf16.
+// The whole convolution on tensor cores; factors: all but f32.
 void run_on_tensor_cores(const Convolution& p, int64_t images, Factors factors);
 
 }  // namespace dgp::cuda

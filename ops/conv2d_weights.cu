@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/conv2d.h"
+#include "ops/conv2d_cuda.h"
 #include "ops/reduce_cuda.h"
 
 namespace dgp::cuda {
@@ -17,11 +18,13 @@ struct Arguments {
   int h, w, c, oh, ow, o, kw, stride, padding, dilation, groups, depth;
   int64_t rows, rows_each, splits;  // rows of dy in a set of kernels, and of one block
   bool per_image;
-  const float *dy, *x;
+  const void *dy, *x;
   float* partial;  // [sets, splits, O, depth]
 };
 
+// D, X: what dy and x are stored in.
 // grid: (tiles of K, tiles of the outputs of a group, sets * splits * groups)
+template <class D, class X>
 __global__ void backward_weight_kernel(Arguments p) {
   DGP_SHARED(float, ds, [kPixels][kTile + 4]);
   DGP_SHARED(float, xs, [kPixels][kTile + 4]);
@@ -31,8 +34,8 @@ __global__ void backward_weight_kernel(Arguments p) {
   int output0 = static_cast<int>(blockIdx.y) * kTile, k0 = static_cast<int>(blockIdx.x) * kTile,
       k = k0 + lane;
   int tap = k / cg, ky = tap / p.kw * p.dilation - p.padding, kx = tap % p.kw * p.dilation - p.padding;
-  const float* x = p.x + group * cg + k - tap * cg;
-  const float* dy = p.dy + group * og + output0 + lane;
+  const X* x = static_cast<const X*>(p.x) + group * cg + k - tap * cg;
+  const D* dy = static_cast<const D*>(p.dy) + group * og + output0 + lane;
   int tx = t % (kTile / kEach) * kEach, ty = t / (kTile / kEach) * kEach, terms = 0;
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
   auto add_part = [&] {
@@ -51,9 +54,9 @@ __global__ void backward_weight_kernel(Arguments p) {
       for (int pixel = across; pixel < kPixels; pixel += kAcross) {
         int ox = ox0 + pixel, ix = ox * p.stride + kx;
         bool d_there = ox < p.ow && output0 + lane < og;
-        ds[pixel][lane] = d_there ? dy[((image * p.oh + oy) * p.ow + ox) * p.o] : 0.0F;
+        ds[pixel][lane] = d_there ? static_cast<float>(dy[((image * p.oh + oy) * p.ow + ox) * p.o]) : 0.0F;
         bool x_there = row_there && ox < p.ow && ix >= 0 && ix < p.w;
-        xs[pixel][lane] = x_there ? x[((image * p.h + iy) * p.w + ix) * p.c] : 0.0F;
+        xs[pixel][lane] = x_there ? static_cast<float>(x[((image * p.h + iy) * p.w + ix) * p.c]) : 0.0F;
       }
       __syncthreads();
       for (int pixel = 0; pixel < kPixels; ++pixel)
@@ -71,6 +74,11 @@ __global__ void backward_weight_kernel(Arguments p) {
         p.partial[((set * p.splits + split) * p.o + group * og + output0 + ty + i) * p.depth + k0 + tx + j] =
             sum[i][j];
 }
+
+struct LoadArray {
+  Array x;
+  __device__ double operator()(int64_t i) const { return static_cast<double>(x.load(i)); }
+};
 
 }  // namespace
 
@@ -93,8 +101,8 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& dy, const Tenso
               0,
               0,
               g.w_per_image,
-              dy.device_data<float>(),
-              x.device_data<float>(),
+              array(dy).data,
+              array(x).data,
               nullptr};
   int64_t sets = g.w_per_image ? g.n : 1, inner = g.o * p.depth;
   p.rows = g.w_per_image ? g.oh : g.n * g.oh;
@@ -105,16 +113,19 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& dy, const Tenso
   p.partial = partial.device_data<float>();
   int64_t tiles = (p.depth + kTile - 1) / kTile, outputs = (g.o / g.groups + kTile - 1) / kTile;
   check(outputs <= 65535 && sets * p.splits * g.groups <= 65535, "conv2d: too large for one kernel");
-  launch(backward_weight_kernel,
-         {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs),
-          static_cast<unsigned>(sets * p.splits * g.groups)},
-         kThreads, p);
+  dim3 grid{static_cast<unsigned>(tiles), static_cast<unsigned>(outputs),
+            static_cast<unsigned>(sets * p.splits * g.groups)};
+  dispatch_map(dy.dtype(), [&](auto d) {
+    dispatch_map(x.dtype(), [&](auto of_x) {
+      launch(backward_weight_kernel<decltype(d), decltype(of_x)>, grid, kThreads, p);
+    });
+  });
   sum_axis(LoadF32{p.partial}, sets, p.splits, inner, 1, dw.device_data<float>());
 }
 
 void bias_gradient(const Tensor& dz, const Tensor& db) {
   int64_t images = db.rank() == 2 ? dz.dim(0) : 1, o = dz.dim(3);
-  sum_axis(LoadF32{dz.device_data<float>()}, images, images * o > 0 ? dz.numel() / (images * o) : 0, o, 1,
+  sum_axis(LoadArray{array(dz)}, images, images * o > 0 ? dz.numel() / (images * o) : 0, o, 1,
            db.device_data<float>());
 }
 

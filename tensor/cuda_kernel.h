@@ -3,7 +3,7 @@
 //
 //   DGP_SHARED(float, tile, [16][17]);         shared memory of a block
 //   launch(kernel, grid, block, arguments...)  the only way to start a kernel, on stream()
-//   mma_tf32, mma_bf16                         matrix products of a warp
+//   mma_tf32, mma_bf16, mma_f16                matrix products of a warp
 //
 // Rules of kernels: arguments are plain data; blocks are a multiple of 32 threads; every thread of a block
 // meets every barrier and every lane of a warp every warp operation; offsets have 64 bits; sums are made in
@@ -51,48 +51,35 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::type_identity_t<P>
 #endif
 }
 
-// d[16,8] += a[16,8] b[8,8] by a whole warp; a and b are f32 bits of which the unit reads tf32's upper 19.
-// With g = lane / 4 and t = lane % 4, a lane holds a = A[g,t], A[g+8,t], A[g,t+4], A[g+8,t+4]; b = B[t,g],
-// B[t+4,g]; d = D[g,2t], D[g,2t+1], D[g+8,2t], D[g+8,2t+1]. Needs sm_80.
+// d += a b by a whole warp, d[16,8] f32. With g = lane / 4 and t = lane % 4, a lane holds d = D[g,2t],
+// D[g,2t+1], D[g+8,2t], D[g+8,2t+1]. Needs sm_80.
+//   mma_tf32           a[16,8] b[8,8], f32 bits of which the unit reads tf32's upper 19:
+//                      a = A[g,t], A[g+8,t], A[g,t+4], A[g+8,t+4]; b = B[t,g], B[t+4,g]
+//   mma_bf16, mma_f16  a[16,16] b[16,8], two values a register, the lower half first:
+//                      a = A[g,2t..], A[g+8,2t..], A[g,2t+8..], A[g+8,2t+8..]; b = B[2t..,g], B[2t+8..,g]
 #ifdef DGP_CUDA_EMULATED
-inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                     const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  emulator::mma_tf32(d, a, b, {file, line});
-}
+#define DGP_MMA(name, kind)                                                            \
+  inline void name(float(&d)[4], const uint32_t(&a)[4], const uint32_t(&b)[2],         \
+                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) { \
+    emulator::name(d, a, b, {file, line});                                             \
+  }
 #else
-__device__ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#define DGP_MMA(name, kind)                                                                        \
+  __device__ inline void name(float(&d)[4], const uint32_t(&a)[4], const uint32_t(&b)[2]) {        \
+    asm volatile("mma.sync.aligned." kind " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));              \
+  }
 #else
-  __trap();
+#define DGP_MMA(name, kind) \
+  __device__ inline void name(float(&)[4], const uint32_t(&)[4], const uint32_t(&)[2]) { __trap(); }
 #endif
-}
 #endif
-
-// d[16,8] += a[16,16] b[16,8], two bf16 a register, the lower half first: a = A[g,2t..], A[g+8,2t..],
-// A[g,2t+8..], A[g+8,2t+8..]; b = B[2t..,g], B[2t+8..,g]; d as above. Needs sm_80.
-#ifdef DGP_CUDA_EMULATED
-inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                     const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  emulator::mma_bf16(d, a, b, {file, line});
-}
-#else
-__device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-  __trap();
-#endif
-}
-#endif
+DGP_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+DGP_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+DGP_MMA(mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
+#undef DGP_MMA
 
 // Kernels that give each element a thread: `blocks_for(n)` blocks of kBlock, i = element(), idle where i >=
 // n.

@@ -11,14 +11,21 @@ thread_local Factors current = Factors::f32;
 
 Factors factors() { return current; }
 
+bool has_tensor_cores() {
+  int major = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "cudaDeviceGetAttribute");
+  return major >= 8;
+}
+
 Factors use_factors(Factors factors) {
   if (factors != Factors::f32) {
     require();
-    cudaDeviceProp properties{};
-    check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-    if (properties.major < 8)
-      fail(ErrorCode::limit, "tf32 and bf16 need a GPU of compute capability 8.0 or later; ", properties.name,
-           " has ", properties.major, ".", properties.minor);
+    if (!has_tensor_cores()) {
+      cudaDeviceProp properties{};
+      check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+      fail(ErrorCode::limit, "tf32, bf16 and f16 need a GPU of compute capability 8.0 or later; ",
+           properties.name, " has ", properties.major, ".", properties.minor);
+    }
   }
   Factors before = current;
   current = factors;

@@ -27,12 +27,15 @@ Tensor rounded(const Tensor& t, Factors factors) {
   Tensor r = t.clone();
   for (int64_t i = 0; i < r.numel(); ++i) {
     double& v = r.data<double>()[i];
-    v = factors == Factors::tf32 ? rounded(v, 11, false) : rounded(v, 8, true);
+    v = rounded(v, factors == Factors::bf16 ? 8 : 11, factors != Factors::tf32);
   }
   return r;
 }
 
-double nmse(const Tensor& got, const Tensor& want) {
+// Of an f32 or 16-bit tensor, wherever it is.
+double nmse(const Tensor& of, const Tensor& want) {
+  const Tensor got = of.to(Device::cpu).to(DType::f32);
+  REQUIRE(got.shape() == want.shape());
   double error = 0, power = 0;
   for (int64_t i = 0; i < want.numel(); ++i) {
     const double e = want.data<double>()[i], d = static_cast<double>(got.data<float>()[i]) - e;
@@ -41,28 +44,46 @@ double nmse(const Tensor& got, const Tensor& want) {
   return error / power;
 }
 
-double least_error(Factors factors) { return factors == Factors::tf32 ? 2e-7 : 1e-5; }
+double least_error(Factors factors) { return factors == Factors::bf16 ? 1e-5 : 2e-7; }
+
+struct ConvCase {
+  Shape x, w;
+  Conv2dOptions options;
+};
+const std::vector<ConvCase> kCases = {
+    {{1, 5, 7, 3}, {17, 3, 3, 3}, {.padding = 1}},
+    {{3, 9, 4, 17}, {3, 3, 3, 17}, {.padding = 1, .activation = Activation::leaky_relu, .slope = 0.2}},
+    {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
+    {{1, 8, 9, 24}, {70, 3, 3, 24}, {.padding = 1, .activation = Activation::relu}},
+    {{2, 7, 9, 4}, {20, 5, 3, 4}, {.stride = 2, .padding = 2}},
+    {{1, 9, 9, 6}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2, .groups = 2}},
+    {{2, 6, 5, 8}, {2, 8, 3, 3, 8}, {.padding = 1}},  // a kernel for each image
+};
+
+// The result, and the gradients in x, w, b and the residual, each of its input's type.
+std::vector<Tensor> gradients(const std::vector<Tensor>& inputs, const Tensor& dy,
+                              const Conv2dOptions& options) {
+  std::vector<Var> leaves;
+  for (const Tensor& t : inputs) leaves.emplace_back(t, true);
+  const Var y = conv2d(leaves[0], leaves[1], leaves[2], options, leaves[3]);
+  REQUIRE(y.dtype() == dy.dtype());
+  backward(y, dy);
+  std::vector<Tensor> all = {y.value()};
+  for (const Var& leaf : leaves) {
+    REQUIRE(leaf.grad().dtype() == leaf.dtype());
+    all.push_back(leaf.grad());
+  }
+  return all;
+}
 
 Tensor single(const Tensor& t) { return t.to(DType::f32).to(DType::f64); }
 
 }  // namespace
 
 TEST_CASE("convolutions on tensor cores") {
-  struct Case {
-    Shape x, w;
-    Conv2dOptions options;
-  };
-  for (const Case& c : std::vector<Case>{
-           {{1, 5, 7, 3}, {17, 3, 3, 3}, {.padding = 1}},
-           {{3, 9, 4, 17}, {3, 3, 3, 17}, {.padding = 1, .activation = Activation::leaky_relu, .slope = 0.2}},
-           {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
-           {{1, 8, 9, 24}, {70, 3, 3, 24}, {.padding = 1, .activation = Activation::relu}},
-           {{2, 7, 9, 4}, {20, 5, 3, 4}, {.stride = 2, .padding = 2}},
-           {{1, 9, 9, 6}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2, .groups = 2}},
-           {{2, 6, 5, 8}, {2, 8, 3, 3, 8}, {.padding = 1}},  // a kernel for each image
-       })
-    for (Factors factors : {Factors::tf32, Factors::bf16}) {
-      INFO("weight " << to_string(c.w) << (factors == Factors::tf32 ? ", tf32" : ", bf16"));
+  for (const ConvCase& c : kCases)
+    for (Factors factors : {Factors::tf32, Factors::bf16, Factors::f16}) {
+      INFO("weight " << to_string(c.w) << ", factors " << static_cast<int>(factors));
       const ConvGeometry g = conv_geometry(c.x, c.w, c.options);
       const Tensor x = single(dgp::random_tensor(c.x, 1)), w = single(dgp::random_tensor(c.w, 2)),
                    b = single(dgp::random_tensor({g.o}, 3)),
@@ -80,6 +101,72 @@ TEST_CASE("convolutions on tensor cores") {
       }
     }
   CHECK(cuda::factors() == Factors::f32);
+}
+
+TEST_CASE("convolutions of feature maps in 16 bits, and their gradients") {
+  struct Stored {
+    DType x, residual, y;
+    int capability = 9;
+  };
+  const DType f32 = DType::f32, bf16 = DType::bf16, f16 = DType::f16;
+  auto bound = [](DType type) { return type == DType::f32 ? 1e-12 : type == DType::f16 ? 2e-7 : 1e-5; };
+  for (const ConvCase& c : kCases) {
+    const ConvGeometry g = conv_geometry(c.x, c.w, c.options);
+    const Shape result = {g.n, g.oh, g.ow, g.o};
+    // What every type can hold, so that only the rounding of what is stored in 16 bits is left.
+    auto simple = [](const Shape& shape, uint64_t seed) {
+      return dgp::random_tensor(shape, seed).to(DType::bf16).to(DType::f16).to(DType::f64);
+    };
+    const Tensor x = simple(c.x, 1), w = simple(c.w, 2), b = simple({g.o}, 3), r = simple(result, 4),
+                 dy = simple(result, 5), any_x = dgp::random_tensor(c.x, 6),
+                 any_w = dgp::random_tensor(c.w, 7);
+    const std::vector<Tensor> want = gradients({x, w, b, r}, dy, c.options);
+    const Tensor any_want = gradients({any_x, any_w, b, r}, dy, c.options)[0];
+    for (const Stored& s : std::vector<Stored>{{bf16, bf16, bf16},
+                                               {f16, f16, f16},
+                                               {f32, bf16, bf16},
+                                               {f32, f32, f16},
+                                               {bf16, f32, f32},
+                                               {f16, f16, f32},
+                                               {f16, f32, bf16},
+                                               {bf16, bf16, bf16, 7},
+                                               {f32, f16, f16, 7}}) {
+      INFO("weight " << to_string(c.w) << ", x " << to_string(s.x) << ", residual " << to_string(s.residual)
+                     << ", y " << to_string(s.y) << ", sm_" << s.capability << 0);
+      auto moved = [](const Tensor& t, DType type) { return t.to(DType::f32).to(type).to(Device::cuda); };
+      Conv2dOptions options = c.options;
+      options.result = s.y;
+      for (auto placement : {emulator::Placement::end, emulator::Placement::begin}) {
+        emulator::With with({.every_order = true, .placement = placement, .capability = s.capability});
+        const std::vector<Tensor> got = gradients(
+            {moved(x, s.x), moved(w, f32), moved(b, f32), moved(r, s.residual)}, moved(dy, s.y), options);
+        const double of_y = bound(s.y),
+                     of_dz = c.options.slope == 0.2 ? of_y : 1e-11;  // rounded when it is not dy or nothing
+        CHECK(nmse(got[0], want[0]) <= of_y);
+        CHECK(nmse(got[1], want[1]) <= std::max(s.x == f32 ? 1e-11 : bound(s.x), of_dz));
+        CHECK(nmse(got[2], want[2]) <= of_dz);
+        CHECK(nmse(got[3], want[3]) <= of_dz);
+        CHECK(nmse(got[4], want[4]) == 0);
+        if (result == Shape{1, 1, 1, 1}) continue;  // a mean over one value is as large as a rounding may be
+        NoGrad no_grad;
+        const Tensor any =
+            conv2d(moved(any_x, s.x), moved(any_w, f32), moved(b, f32), options, moved(r, s.residual))
+                .value();
+        CHECK(nmse(any, any_want) <= (s.x == bf16 || s.y == bf16 ? 1e-5 : 2e-7));
+      }
+    }
+  }
+}
+
+TEST_CASE("16 bits where a convolution cannot have them are refused with the type expected") {
+  const Tensor x = Tensor::zeros({1, 4, 4, 2}), w = Tensor::zeros({3, 3, 3, 2});
+  CHECK_THROWS_WITH(conv2d(x.to(DType::bf16), w), ContainsSubstring("bf16") && ContainsSubstring("GPU only"));
+  CHECK_THROWS_WITH(conv2d(x, w, {}, {.result = DType::f16}),
+                    ContainsSubstring("f16") && ContainsSubstring("GPU only"));
+  CHECK_THROWS_WITH(conv2d(x.to(Device::cuda), w.to(DType::bf16).to(Device::cuda)),
+                    ContainsSubstring("weight is bf16, expected f32"));
+  CHECK_THROWS_WITH(conv2d(x.to(Device::cuda), w.to(Device::cuda), {}, {.result = DType::u8}),
+                    ContainsSubstring("not u8"));
 }
 
 TEST_CASE("cuBLAS takes tf32 where it is asked for, and not elsewhere") {

@@ -130,6 +130,7 @@ T shuffle(unsigned mask, T value, int source, Site site) {
 unsigned ballot(unsigned mask, bool vote, Site site);
 void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
+void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
 
 }  // namespace emulator
 
@@ -207,12 +208,14 @@ using cudaEvent_t = emulator::Event*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75 };
 struct cudaDeviceProp {
   char name[256];
   int major, minor;  // compute capability
 };
 
 cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();

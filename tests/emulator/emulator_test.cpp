@@ -8,6 +8,7 @@
 
 #include "tensor/cuda.h"
 #include "tensor/error.h"
+#include "tensor/half.h"
 #include "tests/emulator/planted.h"
 #include "tests/test.h"
 
@@ -280,16 +281,13 @@ TEST_CASE("matrix products of a warp") {
       b8(std::vector<float>(b.begin(), b.begin() + 64));
   planted::mma_tf32(a8.data(), b8.data(), d.data());
   CHECK(d.back() == product(8));
-  auto bf16 = [](const std::vector<float>& values) {  // small integers are exact
-    std::vector<uint16_t> halves;
-    for (float v : values) {
-      uint32_t bits;
-      std::memcpy(&bits, &v, 4);
-      halves.push_back(static_cast<uint16_t>(bits >> 16));
-    }
-    return Values<uint16_t>(halves);
+  auto halves = [](const std::vector<float>& values, auto type) {  // small integers are exact
+    std::vector<uint16_t> bits;
+    for (float v : values) bits.push_back(decltype(type)(v).bits);
+    return Values<uint16_t>(bits);
   };
-  auto a16 = bf16(a), b16 = bf16(b);
-  planted::mma_bf16(a16.data(), b16.data(), d.data());
+  planted::mma_bf16(halves(a, dgp::bf16{}).data(), halves(b, dgp::bf16{}).data(), d.data());
+  CHECK(d.back() == product(16));
+  planted::mma_f16(halves(a, dgp::f16{}).data(), halves(b, dgp::f16{}).data(), d.data());
   CHECK(d.back() == product(16));
 }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <emulator.h>
 
+#include "tensor/half.h"
+
 namespace emulator {
 namespace {
 
@@ -31,6 +33,21 @@ const Payload* gather(const uint32_t (&a)[4], const uint32_t (&b)[2], Site site)
   return exchange(~0U, mine, "mma", site);
 }
 
+// Two values a register, each made an f32 by `value`.
+template <class Value>
+void multiply_pairs(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site, Value value) {
+  const Payload* all = gather(a, b, site);
+  auto half = [&](uint32_t pair, unsigned i) { return value(static_cast<uint16_t>(pair >> 16 * i)); };
+  Operands m;
+  for (unsigned l = 0; l < 32; ++l) {
+    unsigned g = l / 4, t = l % 4;
+    for (unsigned i = 0; i < 8; ++i)
+      m.a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = half(all[l].word[i / 2], i % 2);
+    for (unsigned i = 0; i < 4; ++i) m.b[2 * t + i % 2 + i / 2 * 8][g] = half(all[l].word[4 + i / 2], i % 2);
+  }
+  multiply(d, m, 16);
+}
+
 }  // namespace
 
 void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site) {
@@ -46,16 +63,11 @@ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Sit
 }
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site) {
-  const Payload* all = gather(a, b, site);
-  auto half = [](uint32_t pair, unsigned i) { return as_float(i == 0 ? pair << 16 : pair & 0xFFFF0000U); };
-  Operands m;
-  for (unsigned l = 0; l < 32; ++l) {
-    unsigned g = l / 4, t = l % 4;
-    for (unsigned i = 0; i < 8; ++i)
-      m.a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = half(all[l].word[i / 2], i % 2);
-    for (unsigned i = 0; i < 4; ++i) m.b[2 * t + i % 2 + i / 2 * 8][g] = half(all[l].word[4 + i / 2], i % 2);
-  }
-  multiply(d, m, 16);
+  multiply_pairs(d, a, b, site, [](uint16_t bits) { return as_float(uint32_t{bits} << 16); });
+}
+
+void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site) {
+  multiply_pairs(d, a, b, site, dgp::half_detail::from_f16_bits);
 }
 
 }  // namespace emulator

@@ -133,7 +133,8 @@ __global__ void mma_tf32_kernel(const float* a, const float* b, float* to) {
 }
 void mma_tf32(const float* a, const float* b, float* d) { launch(mma_tf32_kernel, 1, 32, a, b, d); }
 
-__global__ void mma_bf16_kernel(const uint16_t* a, const uint16_t* b, float* to) {
+// Of bf16 or, with `half`, of f16.
+__global__ void mma_pairs_kernel(const uint16_t* a, const uint16_t* b, float* to, bool half) {
   unsigned g = threadIdx.x / 4, t = threadIdx.x % 4;
   uint32_t fa[4], fb[2];
   for (unsigned i = 0; i < 4; ++i) {
@@ -145,9 +146,17 @@ __global__ void mma_bf16_kernel(const uint16_t* a, const uint16_t* b, float* to)
     fb[i] = at[0] | uint32_t{at[8]} << 16;
   }
   float d[4] = {};
-  dgp::cuda::mma_bf16(d, fa, fb);
+  if (half)
+    dgp::cuda::mma_f16(d, fa, fb);
+  else
+    dgp::cuda::mma_bf16(d, fa, fb);
   store(d, g, t, to);
 }
-void mma_bf16(const uint16_t* a, const uint16_t* b, float* d) { launch(mma_bf16_kernel, 1, 32, a, b, d); }
+void mma_bf16(const uint16_t* a, const uint16_t* b, float* d) {
+  launch(mma_pairs_kernel, 1, 32, a, b, d, false);
+}
+void mma_f16(const uint16_t* a, const uint16_t* b, float* d) {
+  launch(mma_pairs_kernel, 1, 32, a, b, d, true);
+}
 
 }  // namespace planted

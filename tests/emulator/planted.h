@@ -20,5 +20,6 @@ void count_above(const float* x, int64_t n, float limit, int* count);
 void sum_by_atomics(const float* x, int64_t n, float* sum);     // depends on the order
 void mma_tf32(const float* a, const float* b, float* d);        // [16,8] [8,8] [16,8]
 void mma_bf16(const uint16_t* a, const uint16_t* b, float* d);  // [16,16] [16,8] [16,8]
+void mma_f16(const uint16_t* a, const uint16_t* b, float* d);
 
 }  // namespace planted

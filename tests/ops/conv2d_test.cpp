@@ -87,8 +87,8 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
                reference::conv2d_backward_data(dy, w, c.x, c.options)) < 1e-11);
     Tensor so_far = random_tensor(c.x, rng.split(6)), held = f32(so_far), total = so_far.clone();
     accumulate(total, reference::conv2d_backward_data(dy, w, c.x, c.options));
-    Tensor added = cpu::add_backward_data(held, f32(dy), f32(w), c.x, c.options);
-    Tensor in_place = cpu::add_backward_data(held.clone(), f32(dy), f32(w), c.x, c.options);
+    Tensor added = cpu::add_backward_data(held, f32(dy), f32(w), c.x, DType::f32, c.options);
+    Tensor in_place = cpu::add_backward_data(held.clone(), f32(dy), f32(w), c.x, DType::f32, c.options);
     CHECK(nmse(added, total) < 1e-11);
     CHECK(std::memcmp(added.bytes(), in_place.bytes(), static_cast<size_t>(added.nbytes())) == 0);
     CHECK(nmse(held, so_far) < 1e-14);
