@@ -85,6 +85,7 @@ Device apply_with_cuda(const DeviceOptions& options) {
 
 void join(Ranks& ranks) {
   ranks.join();
+  cuda::choose_device(ranks.local_rank());
   if (ranks.size() > 1) set_num_threads(ranks.threads());
 }
 

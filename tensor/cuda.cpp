@@ -4,6 +4,13 @@
 
 namespace dgp::cuda {
 
+namespace {
+int chosen = 0;
+}
+
+void choose_device(int number) { chosen = number; }
+int chosen_device() { return chosen; }
+
 bool built() {
 #ifdef DGP_CUDA
   return true;

@@ -1,20 +1,25 @@
 // The device, its stream and its memory. All work goes through one stream, in order; memory comes from CUDA's
 // own stream-ordered pool, which keeps what is freed for the next request.
+#include <algorithm>
 #include <atomic>
 
 #include "tensor/cuda.h"
 #include "tensor/cuda_kernel.h"
 
 namespace dgp::cuda {
+
+int chosen_device();  // tensor/cuda.cpp
+
 namespace {
 
 cudaStream_t make_stream() {
   cudaStream_t made = nullptr;
+  check_cuda(cudaSetDevice(device()), "cudaSetDevice");
   check_cuda(cudaStreamCreate(&made), "cudaStreamCreate");
 #ifndef DGP_CUDA_EMULATED
   cudaMemPool_t pool = nullptr;
   uint64_t keep = UINT64_MAX;  // at a synchronisation the pool gives back what is above this: nothing
-  check_cuda(cudaDeviceGetDefaultMemPool(&pool, 0), "cudaDeviceGetDefaultMemPool");
+  check_cuda(cudaDeviceGetDefaultMemPool(&pool, device()), "cudaDeviceGetDefaultMemPool");
   check_cuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep),
              "cudaMemPoolSetAttribute");
 #endif
@@ -46,6 +51,16 @@ void check_cuda(cudaError_t error, const char* what) {
 cudaStream_t stream() {
   static cudaStream_t instance = make_stream();
   return instance;
+}
+
+int device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+int device() {
+  static const int number = chosen_device() % std::max(1, device_count());
+  return number;
 }
 
 std::string device_status() {
@@ -93,7 +108,7 @@ void reset_peak_memory() { peak = in_use.load(); }
 
 std::string device_name() {
   cudaDeviceProp properties{};
-  check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  check_cuda(cudaGetDeviceProperties(&properties, device()), "cudaGetDeviceProperties");
   return properties.name;
 }
 

@@ -27,6 +27,11 @@ bool built();  // with CUDA
 std::string status();
 void require();  // throws Error(limit) with the status unless it is empty
 
+// Several processes of one machine that share its GPUs: this one takes the GPU of that number, counted round.
+// To be called before the GPU is first used; processes that do not call it take the first.
+void choose_device(int number);
+DGP_CUDA_FUNCTION int device_count();
+
 // Device memory from a stream-ordered pool: a block may be freed, and its memory handed out again, while
 // kernels that use it are still queued. Throws Error(limit) when the device has no more.
 DGP_CUDA_FUNCTION std::shared_ptr<std::byte[]> allocate(int64_t bytes);

@@ -34,6 +34,7 @@
 namespace dgp::cuda {
 
 cudaStream_t stream();  // the one that all of dgp's work is queued on
+int device();           // the number of the GPU in use
 
 // Throws Error: limit when the device's memory is used up, else io.
 void check_cuda(cudaError_t error, const char* what);

@@ -13,7 +13,8 @@ Factors factors() { return current; }
 
 bool has_tensor_cores() {
   int major = 0;
-  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "cudaDeviceGetAttribute");
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device()),
+             "cudaDeviceGetAttribute");
   return major >= 8;
 }
 
@@ -22,7 +23,7 @@ Factors use_factors(Factors factors) {
     require();
     if (!has_tensor_cores()) {
       cudaDeviceProp properties{};
-      check_cuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+      check_cuda(cudaGetDeviceProperties(&properties, device()), "cudaGetDeviceProperties");
       fail(ErrorCode::limit, "tf32, bf16 and f16 need a GPU of compute capability 8.0 or later; ",
            properties.name, " has ", properties.major, ".", properties.minor);
     }

@@ -226,4 +226,34 @@ std::optional<Counters> load_newest(const std::string& folder, const TrainState&
   return {};
 }
 
+std::optional<Counters> load_newest_calm(const std::string& folder, const TrainState& state, int64_t every) {
+  for (const std::string& path : list_checkpoints(folder)) {
+    if (checkpoint_iteration(path) % every != 0) continue;
+    try {
+      const Counters counters = load_checkpoint(path, state);
+      if (counters.calm) return counters;
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_file) throw;
+    }
+  }
+  return {};
+}
+
+void remove_checkpoints_after(const std::string& folder, int64_t iteration) {
+  std::error_code ignored;
+  for (const std::string& path : list_checkpoints(folder))
+    if (checkpoint_iteration(path) > iteration) fs::remove(path, ignored);
+}
+
+void remove_old_checkpoints(const std::string& folder, int64_t keep, int64_t every) {
+  const auto all = list_checkpoints(folder);
+  std::error_code ignored;
+  int64_t kept = 0;
+  for (const std::string& path : all) {
+    const bool kept_now = checkpoint_iteration(path) % every == 0 && kept < keep;
+    kept += kept_now;
+    if (!kept_now && path != all[0]) fs::remove(path, ignored);
+  }
+}
+
 }  // namespace dgp

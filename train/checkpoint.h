@@ -64,4 +64,14 @@ int64_t checkpoint_iteration(const std::string& path);
 std::optional<Counters> load_newest(const std::string& folder, const TrainState& state,
                                     const std::function<void(const std::string&)>& message);
 
+// The newest sound one that was calm and saved every `every` iterations, not where a run was stopped: what a
+// divergence returns to must not depend on stops. Nothing when there is none; the state is as before then, or
+// an older one's.
+std::optional<Counters> load_newest_calm(const std::string& folder, const TrainState& state, int64_t every);
+
+void remove_checkpoints_after(const std::string& folder, int64_t iteration);
+
+// Keeps the newest, whatever it is, and the newest `keep` of those saved every `every` iterations.
+void remove_old_checkpoints(const std::string& folder, int64_t keep, int64_t every);
+
 }  // namespace dgp

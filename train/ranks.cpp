@@ -13,7 +13,9 @@
 #include <mpi.h>
 #endif
 
+#include "tensor/cuda.h"
 #include "tensor/parallel.h"
+#include "train/nccl.h"
 
 namespace dgp {
 namespace {
@@ -85,6 +87,7 @@ void Ranks::join() {
   MPI_Comm_size(kAll, &size_);
   MPI_Comm here;
   MPI_Comm_split_type(kAll, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here);
+  MPI_Comm_rank(here, &local_rank_);
   MPI_Comm_size(here, &local_size_);
   MPI_Comm_free(&here);
 }
@@ -96,29 +99,55 @@ void Ranks::leave(int status) {
   MPI_Finalize();
 }
 
+// NCCL has no two ranks on one GPU.
+bool Ranks::by_nccl() {
+  if (size_ == 1) return false;
+  if (carrier_ == Carrier::undecided) {
+    carrier_ =
+        any(!cuda::nccl::found() || local_size_ > cuda::device_count()) ? Carrier::host : Carrier::nccl;
+    if (carrier_ == Carrier::nccl) {
+      std::string id = first() ? cuda::nccl::unique_id() : "";
+      broadcast(id);
+      cuda::nccl::join(id, rank_, size_);
+    }
+  }
+  return carrier_ == Carrier::nccl;
+}
+
 void Ranks::sum(const std::vector<Tensor>& tensors) {
-  if (size_ == 1) return;
+  if (size_ == 1 || tensors.empty()) return;
+  const Device device = tensors[0].device();
+  const bool gpu = device == Device::cuda, nccl = gpu && by_nccl();
+  if (gpu) cuda::synchronize();  // what the GPU has still to do is no communication
   const Stopwatch watch(*this);
   int64_t count = 0;
   for (const Tensor& t : tensors) count += t.numel();
   const int64_t part = (count + size_ - 1) / size_;
-  packed_.resize(static_cast<size_t>(part * size_));
-  received_.resize(packed_.size());
-  float* at = packed_.data();
+  Tensor packed({part * size_}, DType::f32, device);
+  int64_t at = 0;
   for (const Tensor& t : tensors) {
-    const Tensor here = t.to(Device::cpu);
-    at = std::copy_n(here.data<float>(), here.numel(), at);
+    packed.slab(at, t.numel()).copy_from(t.reshape({-1}));
+    at += t.numel();
   }
-  MPI_Alltoall(packed_.data(), whole(part), MPI_FLOAT, received_.data(), whole(part), MPI_FLOAT, kAll);
-  add_rows(received_.data(), size_, part);
-  MPI_Allgather(received_.data(), whole(part), MPI_FLOAT, packed_.data(), whole(part), MPI_FLOAT, kAll);
-  const float* from = packed_.data();
+  packed.slab(count, part * size_ - count).fill(0);
+  if (nccl) {
+    const Tensor received(packed.shape(), DType::f32, device);
+    cuda::nccl::sum(packed.device_data<float>(), received.device_data<float>(), part);
+  } else {
+    const Tensor here = packed.to(Device::cpu), received(packed.shape());
+    MPI_Alltoall(here.data<float>(), whole(part), MPI_FLOAT, received.data<float>(), whole(part), MPI_FLOAT,
+                 kAll);
+    add_rows(received.data<float>(), size_, part);
+    MPI_Allgather(received.data<float>(), whole(part), MPI_FLOAT, here.data<float>(), whole(part), MPI_FLOAT,
+                  kAll);
+    if (gpu) packed.copy_from(here);
+  }
+  at = 0;
   for (const Tensor& t : tensors) {
-    Tensor here = t.device() == Device::cpu ? t : Tensor(t.shape());
-    std::copy_n(from, t.numel(), here.data<float>());
-    from += t.numel();
-    if (t.device() != Device::cpu) t.copy_from(here);
+    t.reshape({-1}).copy_from(packed.slab(at, t.numel()));
+    at += t.numel();
   }
+  if (gpu) cuda::synchronize();
 }
 
 void Ranks::sum(std::vector<double>& values) {
@@ -132,8 +161,8 @@ void Ranks::sum(std::vector<double>& values) {
   for (size_t i = count; i < all.size(); ++i) values[i % count] += all[i];
 }
 
-// Others may take minutes to come here, as while the first validates: after a moment this sleeps rather than
-// keep a core busy.
+// Others may take minutes to come here, as while the first writes a report: after a moment this sleeps rather
+// than keep a core busy.
 int64_t Ranks::largest(int64_t value) {
   if (size_ == 1) return value;
   const Stopwatch watch(*this);
@@ -211,6 +240,7 @@ void Ranks::join() {
 void Ranks::leave(int) {}
 void Ranks::sum(const std::vector<Tensor>&) {}
 void Ranks::sum(std::vector<double>&) {}
+bool Ranks::by_nccl() { return false; }
 int64_t Ranks::largest(int64_t value) { return value; }
 void Ranks::broadcast(const Tensor&) {}
 void Ranks::broadcast(std::vector<double>&) {}

@@ -28,14 +28,17 @@ class Ranks {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  bool first() const { return rank_ == 0; }  // the one that owns files and speaks for all
-  int threads() const;                       // a rank's part of this machine's cores, at least 1
+  bool first() const { return rank_ == 0; }       // the one that owns files and speaks for all
+  int threads() const;                            // a rank's part of this machine's cores, at least 1
+  int local_rank() const { return local_rank_; }  // among those on this machine
 
-  // tensor[i] += the other ranks' tensor[i], in place, for f32 tensors of the same shapes everywhere. Each
-  // rank adds up one part of all elements, in double, and hands it round: what a rank sends and receives does
-  // not grow with the number of ranks.
+  // tensor[i] += the other ranks' tensor[i], in place, for f32 tensors of the same shapes and on the same
+  // device everywhere. Each rank adds up one part of all elements, in double, and hands it round: what a rank
+  // sends and receives does not grow with the number of ranks. Between GPUs NCCL carries them where it is
+  // found and every rank has a GPU of its own; else they go through the CPU's memory. The bits are the same.
   void sum(const std::vector<Tensor>& tensors);
   void sum(std::vector<double>& values);
+  bool by_nccl();  // whether sums between GPUs go through NCCL; to be called by all ranks
 
   int64_t largest(int64_t value);  // of all ranks' values
   bool any(bool value) { return largest(value ? 1 : 0) > 0; }
@@ -55,10 +58,10 @@ class Ranks {
   class Stopwatch;
   void broadcast(void* bytes, int64_t count);
 
-  int rank_ = 0, size_ = 1, local_size_ = 1;
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   bool joined_ = false;
+  enum class Carrier { undecided, host, nccl } carrier_ = Carrier::undecided;  // of sums between GPUs
   double seconds_ = 0;
-  std::vector<float> packed_, received_;
 };
 
 }  // namespace dgp

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
 
 #include "tensor/cuda.h"
 #include "tensor/file.h"
@@ -13,9 +14,11 @@
 #include "train/environment.h"
 #include "train/history.h"
 #include "train/learner.h"
+#include "train/rank_data.h"
 #include "train/report.h"
 #include "train/run_folder.h"
 #include "train/schedule.h"
+#include "train/throughput.h"
 #include "train/validate.h"
 #include "train/watch.h"
 
@@ -26,42 +29,9 @@ constexpr int64_t kMostSkippedInRow = 10;
 constexpr uint64_t kPreviewStream = 0x100c;  // of random numbers
 constexpr int kMostFailedWrites = 10;
 
-constexpr double kRateSeconds = 2;  // the shortest time that a rate is measured over
-
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-TrainConfig without_validation(TrainConfig config) {
-  config.validate.data.clear();
-  return config;
-}
-
-// With a pack the first rank writes it and the others map what is there.
-Dataset load_data(const TrainConfig& config, const TrainHooks& hooks, Ranks& ranks) {
-  const bool in_turn = !config.data.pack.empty();
-  if (in_turn && !ranks.first()) ranks.wait();
-  Dataset data(config.data.train, {config.model.scale, config.data.patch, config.data.cache << 20,
-                                   config.data.pack, ranks.first() ? hooks.message : nullptr});
-  if (in_turn && ranks.first()) ranks.wait();
-  return data;
-}
-
-// Samples are numbers of pictures: every rank must have the same ones.
-void check_equal_data(const Dataset& data, Ranks& ranks) {
-  uint32_t crc = 0;
-  for (const Picture& p : data.pictures()) {
-    const std::string text =
-        p.name + " " + std::to_string(p.hr.width) + "x" + std::to_string(p.hr.height) + "\n";
-    crc = crc32(text.data(), text.size(), crc);
-  }
-  const auto count = static_cast<double>(data.pictures().size());
-  std::vector<double> expected{count, static_cast<double>(crc)};
-  ranks.broadcast(expected);
-  if (expected[0] != count || expected[1] != static_cast<double>(crc))
-    fail(ErrorCode::bad_file, "data.train: ", count, " pictures here, ", expected[0],
-         " in the first rank, or others: every rank needs the same files");
 }
 
 class Trainer {
@@ -73,8 +43,9 @@ class Trainer {
   void tell(const std::string& text);
   void begin(bool resume);
   void resume_newest();
-  BatchPart part() const;  // of each batch, this rank's
-  void share();            // what the first rank holds, with the others
+  void share();         // what the first rank holds, with the others
+  void load_batches();  // from the next iteration on
+  Throughput::Seconds spent() const { return {loader_->waited_seconds(), ranks_.seconds()}; }
   void step();
   void account(const StepResult& result, double lr);
   TrainProgress progress(double lr) const;
@@ -82,13 +53,10 @@ class Trainer {
   void look();  // at the preview
   double drift();
   void go_back(const std::string& reason);
-  bool regular(const std::string& path) const {  // a checkpoint of checkpoint.every, not of a stop
-    return checkpoint_iteration(path) % config_.checkpoint.every == 0;
-  }
   void write_line(double lr, double norm, const TrainProgress& now);
   void advise(double waiting);
-  void validate();
   void validate_and_agree();
+  void take_note(const Validation& found, double seconds);
   std::vector<OperatorKernels> operators();  // of the averaged network; none where it has no DGConv
   void note_balance();
   void report();
@@ -111,12 +79,10 @@ class Trainer {
   Batch preview_;
   Counters at_;
   std::unique_ptr<Loader> loader_;
-  Clock::time_point start_ = Clock::now(), window_start_ = start_;
-  double seconds_before_ = 0, window_waited_ = 0, window_communicated_ = 0;
-  double shown_rate_ = 0, shown_waiting_ = 0, shown_communicating_ = 0, last_loss_ = 0;  // of the last
-                                                                                         // window of the log
-  int64_t since_window_ = 0;
-  int failed_writes_ = 0;  // since the last checkpoint
+  Clock::time_point start_ = Clock::now();
+  Throughput throughput_;
+  double seconds_before_ = 0, last_loss_ = 0;  // of the last line of the log
+  int failed_writes_ = 0;                      // since the last checkpoint
   int windows_ = 0;
   bool advised_ = false, stop_ = false;  // stop_: some rank was asked to stop, and all know
   int64_t saved_at_ = -1;
@@ -128,8 +94,8 @@ Trainer::Trainer(const TrainConfig& config, const TrainHooks& hooks, bool resume
       ranks_(hooks.ranks ? *hooks.ranks : alone_),
       folder_(first() ? std::make_unique<RunFolder>(config, resume) : nullptr),
       learner_(std::make_unique<Learner>(config, &ranks_)),
-      data_(load_data(config, hooks, ranks_)),
-      validator_(first() ? config : without_validation(config), config.folder() + "/val"),
+      data_(load_for_ranks(config, hooks.message, ranks_)),
+      validator_(config, config.folder() + "/val", ranks_),
       watch_(config),
       preview_(
           data_.batch(Rng(static_cast<uint64_t>(config.seed), kPreviewStream), 1, AugmentConfig::none())) {
@@ -167,26 +133,29 @@ void Trainer::resume_newest() {
 }
 
 void Trainer::begin(bool resume) {
-  check_equal_data(data_, ranks_);
   if (resume && first()) resume_newest();
   share();
   at_.config = config_hash(config_), at_.configuration = to_yaml(config_);
   seconds_before_ = at_.seconds;
-  tell((ranks_.size() > 1 ? std::to_string(ranks_.size()) + " ranks; " : "") +
-       std::to_string(data_.pictures().size()) + " training pictures, " +
-       std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
-       " validation pictures; " + std::to_string(parameter_count(learner_->network())) + " parameters; " +
-       std::to_string(num_threads()) + " threads" +
-       (config_.computes_on() == Device::cuda ? "; on " + cuda::device_name() : std::string()));
-  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate, part());
+  const bool gpu = config_.computes_on() == Device::cuda;
+  const bool nccl = gpu && ranks_.by_nccl();
+  std::string text = ranks_.size() > 1 ? std::to_string(ranks_.size()) + " ranks; " : "";
+  text += std::to_string(data_.pictures().size()) + " training pictures, " +
+          std::to_string(data_.bytes() >> 20) + " MiB decoded; " + std::to_string(validator_.count()) +
+          " validation pictures; " + std::to_string(parameter_count(learner_->network())) + " parameters; " +
+          std::to_string(num_threads()) + " threads";
+  if (gpu) text += "; on " + cuda::device_name();
+  if (gpu && ranks_.size() > 1) text += nccl ? ", gradients by NCCL" : ", gradients through the CPU's memory";
+  tell(text);
   if (at_.iteration == 0) look();
-  start_ = window_start_ = Clock::now();
+  load_batches();
+  start_ = Clock::now();
 }
 
-BatchPart Trainer::part() const {
-  const int64_t n = config_.data.batch, ranks = ranks_.size();
-  const int64_t begin = n * ranks_.rank() / ranks, end = n * (ranks_.rank() + 1) / ranks;
-  return {begin, end - begin};
+void Trainer::load_batches() {
+  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate,
+                                     part_of_batch(config_, ranks_));
+  throughput_.restart(spent());
 }
 
 void Trainer::share() {
@@ -258,19 +227,10 @@ void Trainer::go_back(const std::string& reason) {
     fail(ErrorCode::numeric, config_.folder(), ": diverged at iteration ", before.iteration, " again, after ",
          before.returns, " returns to lower rates: ", reason,
          "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
-  const auto paths = first() ? list_checkpoints(folder_->checkpoints()) : std::vector<std::string>();
-  bool found = false;
-  for (size_t i = 0; i < paths.size() && !found; ++i) {
-    if (!regular(paths[i])) continue;
-    try {
-      at_ = load_checkpoint(paths[i], state());
-      found = at_.calm;
-    } catch (const Error& e) {
-      if (e.code() != ErrorCode::bad_file) throw;
-    }
-  }
-  if (!ranks_.any(found)) {
-    at_ = {};
+  std::optional<Counters> found;
+  if (first()) found = load_newest_calm(folder_->checkpoints(), state(), config_.checkpoint.every);
+  at_ = found.value_or(Counters{});
+  if (!ranks_.any(found.has_value())) {
     learner_ = std::make_unique<Learner>(config_, &ranks_);
     watch_ = Watch(config_);
     look();
@@ -281,15 +241,10 @@ void Trainer::go_back(const std::string& reason) {
   share();
   if (first()) {
     save();
-    const std::string kept = checkpoint_path(folder_->checkpoints(), at_.iteration);
-    std::error_code ignored;
-    for (const std::string& path : paths)
-      if (path > kept) std::filesystem::remove(path, ignored);
+    remove_checkpoints_after(folder_->checkpoints(), at_.iteration);
     folder_->rewind(at_.iteration, at_.validation_due);
   }
-  loader_ = std::make_unique<Loader>(data_, config_, at_.iteration * config_.accumulate, part());
-  window_start_ = Clock::now(), since_window_ = 0, window_waited_ = 0;
-  window_communicated_ = ranks_.seconds();
+  load_batches();
   char rate[32];
   std::snprintf(rate, sizeof rate, "%.4g", at_.rate_scale);
   const std::string text = "diverged at iteration " + std::to_string(before.iteration) + " (" + reason +
@@ -334,7 +289,7 @@ void Trainer::account(const StepResult& result, double lr) {
     for (size_t i = 0; i < result.parts.size(); ++i) at_.window_parts[i] += result.parts[i];
     ++at_.window_steps;
   }
-  ++since_window_;
+  throughput_.count();
   at_.seconds = seconds_before_ + seconds_since(start_);
   TrainProgress now = progress(lr);
   if (at_.iteration % config_.log.every == 0) {
@@ -343,11 +298,7 @@ void Trainer::account(const StepResult& result, double lr) {
     advise(now.waiting);
     last_loss_ = now.loss;
     at_.window_loss = 0, at_.window_parts.clear(), at_.window_steps = 0;
-    if (shown_rate_ == 0 || seconds_since(window_start_) >= kRateSeconds) {
-      shown_rate_ = now.rate, shown_waiting_ = now.waiting, shown_communicating_ = now.communicating;
-      window_start_ = Clock::now(), since_window_ = 0;
-      window_waited_ = loader_->waited_seconds(), window_communicated_ = ranks_.seconds();
-    }
+    throughput_.close(spent());
   }
   if (hooks_.progress) hooks_.progress(now);
 }
@@ -379,68 +330,43 @@ TrainProgress Trainer::progress(double lr) const {
   if (at_.window_steps > 0 && at_.window_parts.size() == learner_->terms().size())
     for (size_t i = 0; i < at_.window_parts.size(); ++i)
       p.terms.emplace_back(learner_->terms()[i], at_.window_parts[i] / static_cast<double>(at_.window_steps));
-  const double seconds = std::max(1e-9, seconds_since(window_start_));
-  p.rate = static_cast<double>(since_window_) / seconds;
-  p.waiting = (loader_->waited_seconds() - window_waited_) / seconds;
-  p.communicating = (ranks_.seconds() - window_communicated_) / seconds, p.ranks = ranks_.size();
-  if (seconds < kRateSeconds && shown_rate_ > 0)
-    p.rate = shown_rate_, p.waiting = shown_waiting_, p.communicating = shown_communicating_;
+  const Throughput::Rates rates = throughput_.rates(spent());
+  p.rate = rates.iterations, p.waiting = rates.waiting;
+  p.communicating = rates.communicating, p.ranks = ranks_.size();
   p.memory = resident_bytes();
   p.best = at_.best, p.has_best = std::isfinite(at_.best);
   p.seconds_left = static_cast<double>(config_.iterations - at_.iteration) / p.rate;
   return p;
 }
 
-nlohmann::ordered_json to_json(const Quality& q) {
-  return {{"psnr_rgb", q.psnr_rgb}, {"psnr_y", q.psnr_y}, {"ssim_rgb", q.ssim_rgb}, {"ssim_y", q.ssim_y}};
-}
-
-// The first rank validates while the others wait; then all know whether it was stopped on the way.
+// Each rank measures its part of the pictures; then all know whether one was stopped on the way.
 void Trainer::validate_and_agree() {
-  keep_going("validation", [&] { validate(); });
+  const auto before = Clock::now();
+  const auto found = validator_.run(learner_->average(), hooks_.stop);
+  if (found) keep_going("validation", [&] { take_note(*found, seconds_since(before)); });
+  throughput_.leave_out(Clock::now() - before);
   at_.validation_due = ranks_.any(first() && at_.validation_due);
   stop_ = ranks_.any(asked_to_stop());
 }
 
-void Trainer::validate() {
-  const auto before = Clock::now();
-  const auto found = validator_.run(learner_->average(), at_.iteration, hooks_.stop);
-  if (!found) return;
-  const Quality &mean = found->mean, &base = found->baseline;
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const auto& row : found->rows)
-    rows.push_back(
-        {{"name", row.name}, {"output", to_json(row.output)}, {"baseline", to_json(row.baseline)}});
-  const double value = mean.by_name(config_.validate.best);
+void Trainer::take_note(const Validation& found, double seconds) {
+  validator_.show(found, at_.iteration);
+  const double value = found.mean.by_name(config_.validate.best);
   const bool better = value > at_.best;
   if (better) {
     save_network(folder_->path("best.safetensors"), learner_->average(), config_);
     at_.best = value, at_.best_iteration = at_.iteration;
   }
   at_.validation_due = false;
-  folder_->metrics(nlohmann::ordered_json{
-      {"iteration", at_.iteration},
-      {"validation",
-       {{"border", config_.validate.border},
-        {"mean", to_json(mean)},
-        {"baseline", to_json(base)},
-        {"rows", rows}}},
-      {"best",
-       at_.best}}.dump());
-  char text[256];
-  std::snprintf(
-      text, sizeof text,
-      "iteration %lld: PSNR Y %.3f dB (%s %.3f), RGB %.3f (%.3f); SSIM Y %.4f (%.4f); border %lld; %.0f s%s",
-      static_cast<long long>(at_.iteration), mean.psnr_y, validator_.baseline_name().c_str(), base.psnr_y,
-      mean.psnr_rgb, base.psnr_rgb, mean.ssim_y, base.ssim_y, static_cast<long long>(config_.validate.border),
-      seconds_since(before), better ? "; the best so far" : "");
-  tell(text);
+  folder_->metrics(metrics_line(at_.iteration, found, config_.validate.border, at_.best));
+  tell("iteration " + std::to_string(at_.iteration) + ": " + to_text(found, validator_.baseline_name()) +
+       "; border " + std::to_string(config_.validate.border) + "; " + std::to_string(std::lround(seconds)) +
+       " s" + (better ? "; the best so far" : ""));
   note_balance();
   for (const std::string& name : validator_.shown())
     folder_->image(at_.iteration, "validation/" + name,
                    read_file(preview_path(folder_->path("val"), name, std::to_string(at_.iteration))));
   report();
-  window_start_ += Clock::now() - before;  // a validation's time is no part of the rate of training
 }
 
 std::vector<OperatorKernels> Trainer::operators() {
@@ -462,16 +388,7 @@ void Trainer::save() {
   save_checkpoint(checkpoint_path(folder_->checkpoints(), at_.iteration), state(), at_);
   saved_at_ = at_.iteration;
   save_network(folder_->path("last.safetensors"), learner_->average(), config_);
-  // Those saved where a run was stopped go first, so that what a divergence may return to does not depend on
-  // stops.
-  const auto all = list_checkpoints(folder_->checkpoints());
-  std::error_code ignored;
-  int64_t kept = 0;
-  for (const std::string& path : all) {
-    const bool keep = regular(path) && kept < config_.checkpoint.keep;
-    kept += keep;
-    if (!keep && path != all[0]) std::filesystem::remove(path, ignored);
-  }
+  remove_old_checkpoints(folder_->checkpoints(), config_.checkpoint.keep, config_.checkpoint.every);
   failed_writes_ = 0;
 }
 
@@ -481,8 +398,6 @@ TrainResult train(const TrainConfig& config, const TrainHooks& hooks, bool resum
   if (hooks.ranks)
     check(config.data.batch >= hooks.ranks->size(), "data.batch: ", config.data.batch, " samples for ",
           hooks.ranks->size(), " ranks; each needs at least one: start fewer, or raise data.batch");
-  check(!hooks.ranks || hooks.ranks->size() == 1 || config.computes_on() == Device::cpu,
-        "device: several ranks train on CPUs alone; set device to cpu, or leave mpirun out");
   if (config.threads > 0) set_num_threads(static_cast<int>(config.threads));
   if (config.computes_on() == Device::cuda) cuda::require();  // before a folder is made
   const auto precision = precision_of(config);

@@ -59,6 +59,7 @@ struct Settings {
   int64_t memory = int64_t{1} << 32;          // bytes of the device
   int64_t shared_memory = int64_t{48} << 10;  // bytes a block
   int capability = 9;                         // the device's major compute capability
+  int devices = 1;                            // how many there are; DGP_EMULATOR_DEVICES sets it at the start
   int64_t fail_allocation = -1;               // index of the allocation from now that fails; -1: none
 };
 Settings& settings();
@@ -205,7 +206,12 @@ struct Event;
 }
 using cudaStream_t = emulator::Stream*;
 using cudaEvent_t = emulator::Event*;
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75 };
@@ -216,6 +222,7 @@ struct cudaDeviceProp {
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();

@@ -80,10 +80,15 @@ void release(void* block) {
   }
 }
 
+int devices_told() {
+  const char* text = std::getenv("DGP_EMULATOR_DEVICES");
+  return text ? std::max(1, std::atoi(text)) : 1;
+}
+
 }  // namespace
 
 Settings& settings() {
-  static Settings instance{.thorough = !std::getenv("DGP_EMULATOR_QUICK")};
+  static Settings instance{.thorough = !std::getenv("DGP_EMULATOR_QUICK"), .devices = devices_told()};
   return instance;
 }
 
@@ -259,19 +264,33 @@ void enqueue(Stream* stream, std::function<void()> work) {
 using namespace emulator;
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = settings().devices;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
   *value = settings().capability;
   return cudaSuccess;
 }
+// They are alike and share their memory: a process uses one.
+cudaError_t cudaSetDevice(int device) {
+  return device >= 0 && device < settings().devices ? cudaSuccess : cudaErrorInvalidDevice;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {"emulated GPU", settings().capability, 0};
   return cudaSuccess;
 }
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : error == cudaErrorNoDevice ? "no device" : "out of memory";
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorNoDevice:
+      return "no device";
+    case cudaErrorInvalidDevice:
+      return "invalid device";
+    case cudaErrorMemoryAllocation:
+      break;
+  }
+  return "out of memory";
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
