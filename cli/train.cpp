@@ -10,6 +10,7 @@
 #include "tensor/file.h"
 #include "tensor/parallel.h"
 #include "train/check.h"
+#include "train/dry_run.h"
 #include "train/lr_finder.h"
 #include "train/ranks.h"
 #include "train/trainer.h"
@@ -17,10 +18,12 @@
 namespace dgp {
 namespace {
 
+constexpr double kDrySeconds = 5;
+
 struct TrainOptions {
   std::string config, device;
   std::vector<std::string> overrides;
-  bool resume = false, quiet = false, lr_find = false, skip_bad = false;
+  bool resume = false, quiet = false, lr_find = false, dry_run = false, skip_bad = false;
 };
 
 // On a terminal one line that is written over; in a pipe, and under mpirun, which reads through a terminal of
@@ -121,9 +124,16 @@ TrainConfig read_config(const TrainOptions& options, Ranks& ranks) {
 void run_train(const TrainOptions& options, Ranks& ranks) {
   join(ranks);
   check(!options.lr_find || ranks.size() == 1, "--lr-find: one process finds the rate; leave mpirun out");
+  check(!options.dry_run || ranks.size() == 1, "--dry-run: one process tries the run; leave mpirun out");
   const TrainConfig config = read_config(options, ranks);
   Console console(options.quiet || !ranks.first(), config.validate.best);
   if (options.lr_find) return run_lr_find(config, console);
+  if (options.dry_run) {
+    const DryRun found = dry_run(config, kDrySeconds, &stop_flag());
+    if (stop_flag()) throw Exit{stop_exit_code()};
+    std::cout << to_text(found, config);
+    return;
+  }
   TrainHooks hooks;
   hooks.ranks = &ranks;
   hooks.message = [&](const std::string& text) { console.message(text); };
@@ -154,6 +164,10 @@ void add_train(CLI::App& app, Ranks& ranks) {
   command->add_flag(
       "--lr-find", options->lr_find,
       "instead of training, try 200 rising learning rates and suggest one: lr-find.html in the run folder");
+  command->add_flag(
+      "--dry-run", options->dry_run,
+      "instead of training, run it for a few seconds and tell its speed, its memory and how long it "
+      "would take; nothing is written");
   command->add_flag("--skip-bad", options->skip_bad,
                     "decode all pictures first and go on without those that dgp check would list");
   command->add_flag("-q,--quiet", options->quiet, "print nothing but errors");

@@ -69,7 +69,8 @@ std::string to_text(const DataCheck& c, size_t most) {
           (c.packed ? ", mapped from data.pack" : "") + ", " + mib(c.pixel_bytes[1]) +
           " of validation (data.cache allows " + mib(c.cache) + " each), " + mib(c.batch_bytes) +
           " of batches, " + mib(c.weight_bytes) +
-          " of weights, gradients, moments and average; the network's maps come on top\n";
+          " of weights, gradients, moments and average; the network's maps come on top: dgp train --dry-run "
+          "measures all of it\n";
   const int64_t problems = c.problems();
   if (!c.fits()) text += "the pixels do not fit into data.cache: raise it, or set data.pack to a folder\n";
   text += problems == 0 ? c.decoded ? "no problems; every picture was decoded\n" : "no problems\n"

@@ -13,15 +13,14 @@ std::string format(const char* pattern, auto... values) {
   return text;
 }
 
-// "2d 03h", "1h 05m", "4m 07s", "9s": two units at most.
-std::string time_left(double seconds) {
+}  // namespace
+
+std::string time_text(double seconds) {
   const auto s = static_cast<long long>(std::isfinite(seconds) ? seconds + 0.5 : 0);
   if (s >= 86400) return format("%lldd %02lldh", s / 86400, s / 3600 % 24);
   if (s >= 3600) return format("%lldh %02lldm", s / 3600, s / 60 % 60);
   return s >= 60 ? format("%lldm %02llds", s / 60, s % 60) : format("%llds", s);
 }
-
-}  // namespace
 
 std::string to_text(const TrainProgress& p, const std::string& best_name) {
   const double share =
@@ -38,7 +37,7 @@ std::string to_text(const TrainProgress& p, const std::string& best_name) {
   if (p.ranks > 1) text += format("  communicating %.0f%%", 100 * p.communicating);
   if (p.memory > 0) text += format("  %.2f GiB", static_cast<double>(p.memory) / (1 << 30));
   if (p.has_best) text += "  best " + best_name + format(" %.3f", p.best);
-  return text + "  " + time_left(p.seconds_left) + " left";
+  return text + "  " + time_text(p.seconds_left) + " left";
 }
 
 }  // namespace dgp

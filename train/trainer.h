@@ -24,6 +24,7 @@ struct TrainProgress {
   bool has_best = false, logged = false;  // logged: this is a line of the log
 };
 std::string to_text(const TrainProgress& progress, const std::string& best_name);
+std::string time_text(double seconds);  // "2d 03h", "1h 05m", "4m 07s", "9s": two units at most
 
 struct TrainHooks {
   Ranks* ranks = nullptr;                              // those that train as one; none: this process alone
