@@ -26,19 +26,6 @@ std::vector<Point> thinned(const std::vector<Point>& points, size_t most) {
   return result;
 }
 
-// Round numbers that cut [low, high] into about five.
-std::vector<double> ticks(double low, double high) {
-  double raw = (high - low) / 5, unit = std::pow(10, std::floor(std::log10(raw)));
-  double step = raw / unit < 1.5   ? unit
-                : raw / unit < 3.5 ? 2 * unit
-                : raw / unit < 7.5 ? 5 * unit
-                                   : 10 * unit;
-  std::vector<double> result;
-  for (double t = std::ceil(low / step) * step; t <= high + step * 1e-6; t += step)
-    result.push_back(std::abs(t) < step * 1e-6 ? 0 : t);
-  return result;
-}
-
 std::string iterations(double x) {
   if (x >= 1e6) return number(x / 1e6, 4) + "M";
   return x >= 1e4 ? number(x / 1e3, 4) + "k" : number(x, 5);
@@ -57,6 +44,18 @@ Axis axis_of(const std::vector<double>& ys, const ChartOptions& options) {
 }
 
 }  // namespace
+
+std::vector<double> ticks(double low, double high) {
+  double raw = (high - low) / 5, unit = std::pow(10, std::floor(std::log10(raw)));
+  double step = raw / unit < 1.5   ? unit
+                : raw / unit < 3.5 ? 2 * unit
+                : raw / unit < 7.5 ? 5 * unit
+                                   : 10 * unit;
+  std::vector<double> result;
+  for (double t = std::ceil(low / step) * step; t <= high + step * 1e-6; t += step)
+    result.push_back(std::abs(t) < step * 1e-6 ? 0 : t);
+  return result;
+}
 
 std::string legend(const std::vector<Curve>& curves) {
   std::string html;

@@ -25,6 +25,8 @@ struct ChartOptions {
 // Empty when there are no points.
 std::string chart(const std::string& title, std::vector<Curve> curves, const ChartOptions& options = {});
 
+std::vector<double> ticks(double low, double high);  // round numbers that cut the range into about five
+
 // A key to curves that several charts share.
 std::string legend(const std::vector<Curve>& curves);
 

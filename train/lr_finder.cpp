@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "report/chart.h"
 #include "report/html.h"
 #include "train/learner.h"
 
@@ -127,12 +128,10 @@ std::string to_html(const LrFound& found, const TrainConfig& config) {
        << "network's on the same batches.</p><figure><svg viewBox=\"0 0 900 420\" role=\"img\" "
           "aria-label=\"loss by "
        << "learning rate\">";
-  for (int i = 0; i <= 5; ++i) {
-    const double loss = axes.bottom + (axes.top - axes.bottom) * i / 5;
+  for (double loss : ticks(axes.bottom, axes.top))
     html << "<line class=\"grid\" x1=\"60\" x2=\"880\" y1=\"" << axes.y(loss) << "\" y2=\"" << axes.y(loss)
          << "\"/><text x=\"54\" y=\"" << axes.y(loss) + 4 << "\" text-anchor=\"end\">"
-         << text_of(loss, "%.3f") << "</text>";
-  }
+         << text_of(loss, "%.4g") << "</text>";
   for (double power = std::ceil(axes.left); power <= axes.right; ++power)
     html << "<text x=\"" << axes.x(std::pow(10, power)) << "\" y=\"400\" text-anchor=\"middle\">1e" << power
          << "</text>";
