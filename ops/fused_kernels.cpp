@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/concat.h"
+#include "ops/fused_kernels_cuda.h"
 #include "ops/kernels/active.h"
 #include "ops/linear.h"
 #include "ops/pointwise.h"
@@ -15,7 +16,7 @@ namespace dgp {
 namespace {
 
 constexpr double kTinySquare = 1e-12, kTinyMean = 1e-8;  // as in kernel_rms and in the paper's normalisation
-constexpr size_t kMostOperators = 6;
+constexpr size_t kMostOperators = cuda::kMostOperators;
 
 using Vector = std::vector<double>;
 
@@ -212,6 +213,7 @@ void check_location(const Tensor& location, const Shape& raw) {
   check(location.defined() && location.shape() == Shape{raw[0], raw[3]},
         "fused_kernels: idg expects a location [", raw[0], ",", raw[3], "], got ",
         location.defined() ? to_string(location.shape()) : "none");
+  if (location.device() == Device::cuda) return;  // a tap that is none moves nothing there
   for (int64_t i = 0; i < location.numel(); ++i) {
     int64_t at = location.data<int64_t>()[i];
     check(at >= 0 && at < raw[1] * raw[2], "fused_kernels: location ", at, " is not a tap of a ", raw[1], "x",
@@ -243,13 +245,72 @@ void check_set(const KernelSet& set, const Tensor& like) {
 
 }  // namespace
 
+namespace {
+
+// Inputs in the order of their gradients: of each set its raw kernels, then the balance network.
+std::vector<Var> inputs_of(const std::vector<KernelSet>& sets) {
+  std::vector<Var> inputs;
+  for (const KernelSet& set : sets) {
+    inputs.insert(inputs.end(), set.raw.begin(), set.raw.end());
+    inputs.insert(inputs.end(), {set.fc1_weight, set.fc1_bias, set.fc2_weight, set.fc2_bias});
+  }
+  return inputs;
+}
+
+// The sets with the addresses of `tensors`, which are in the order of inputs_of; of gradients too, where
+// there are some.
+std::vector<cuda::FusedSet> on_gpu(const std::vector<KernelSet>& sets, const std::vector<Tensor>& tensors,
+                                   const std::vector<Tensor>& gradients) {
+  std::vector<cuda::FusedSet> all;
+  size_t at = 0;
+  const auto next = [&](const float*& value, float*& gradient) {
+    value = tensors[at].device_data<float>();
+    gradient = !gradients.empty() && gradients[at].defined() ? gradients[at].device_data<float>() : nullptr;
+    ++at;
+  };
+  for (const KernelSet& set : sets) {
+    cuda::FusedSet& s = all.emplace_back();
+    s.operators = static_cast<int>(set.operators.size());
+    s.hidden = static_cast<int>(set.fc1_bias.value().numel());
+    s.location = set.location.defined() ? set.location.device_data<int64_t>() : nullptr;
+    for (size_t j = 0; j < set.operators.size(); ++j) {
+      s.op[j] = set.operators[j];
+      next(s.raw[j], s.draw[j]);
+    }
+    next(s.fc1_weight, s.dfc1_weight), next(s.fc1_bias, s.dfc1_bias);
+    next(s.fc2_weight, s.dfc2_weight), next(s.fc2_bias, s.dfc2_bias);
+  }
+  return all;
+}
+
+Var fused_kernels_on_gpu(const std::vector<KernelSet>& sets, const Shape& shape) {
+  const std::vector<Var> inputs = inputs_of(sets);
+  std::vector<Tensor> values;
+  for (const Var& v : inputs) values.push_back(v.value());
+  Tensor w(shape, DType::f32, Device::cuda);
+  Tensor kept = cuda::fused_kernels(on_gpu(sets, values, {}), w);
+  return record(w, inputs, [sets, values, kept](const Tensor& dy, const Wanted& wanted) {
+    std::vector<Tensor> gradients;
+    for (size_t i = 0; i < values.size(); ++i)
+      gradients.push_back(wanted[i] ? Tensor(values[i].shape(), DType::f32, Device::cuda) : Tensor());
+    cuda::fused_kernels_backward(on_gpu(sets, values, gradients), kept, dy);
+    return gradients;
+  });
+}
+
+}  // namespace
+
 Var fused_kernels(const std::vector<KernelSet>& given) {
   check(!given.empty() && !given[0].raw.empty(), "fused_kernels: expects at least one set of raw kernels");
   const Tensor& like = given[0].raw[0].value();
-  if (like.device() == Device::cuda) return reference::fused_kernels(given);
   check_rank("fused_kernels", "raw kernel [O,k,k,I]", like, 4);
+  const Shape shape = {static_cast<int64_t>(given.size()) * like.dim(0), like.dim(1), like.dim(2),
+                       like.dim(3)};
+  if (like.device() == Device::cuda) {
+    for (const KernelSet& set : given) check_set(set, like);
+    return fused_kernels_on_gpu(given, shape);
+  }
   std::vector<Set> sets;
-  std::vector<Var> inputs;
   for (const KernelSet& set : given) {
     check_set(set, like);
     Set s{{},
@@ -262,14 +323,12 @@ Var fused_kernels(const std::vector<KernelSet>& given) {
           {}};
     for (Operator op : set.operators) s.maps.push_back(map_of(op));
     for (const Var& raw : set.raw) s.raw.push_back(raw.value());
-    inputs.insert(inputs.end(), set.raw.begin(), set.raw.end());
-    inputs.insert(inputs.end(), {set.fc1_weight, set.fc1_bias, set.fc2_weight, set.fc2_bias});
     sets.push_back(std::move(s));
   }
   Sizes s{like.dim(0), like.dim(1), like.dim(3), static_cast<int64_t>(sets.size())};
-  Tensor w({s.sets * s.outputs, s.k, s.k, s.inputs}, like.dtype());
+  Tensor w(shape, like.dtype());
   dispatch_float(w.dtype(), "fused_kernels", [&](auto zero) { run_forward<decltype(zero)>(s, sets, w); });
-  return record(w, inputs, [s, sets = std::move(sets)](const Tensor& dy, const Wanted& wanted) {
+  return record(w, inputs_of(given), [s, sets = std::move(sets)](const Tensor& dy, const Wanted& wanted) {
     return dispatch_float(dy.dtype(), "fused_kernels",
                           [&](auto zero) { return run_backward<decltype(zero)>(s, sets, dy, wanted); });
   });

@@ -27,7 +27,7 @@ struct KernelSet {  // of one DGConv
 Var fused_kernels(const std::vector<KernelSet>& sets);
 
 namespace reference {
-// The same composed of small operations; it also serves the GPU.
+// The same composed of small operations.
 Var fused_kernels(const std::vector<KernelSet>& sets);
 }  // namespace reference
 
