@@ -54,7 +54,7 @@ class Scratch {
 // Of few channels there is little to multiply: the transforms would cost more than they save.
 bool takes_winograd(const ConvGeometry& g) {
   constexpr int64_t kFewest = 8;
-  return g.c >= kFewest && g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 && g.groups == 1 &&
+  return g.c / g.groups >= kFewest && g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 &&
          g.padding <= 2;
 }
 
@@ -86,33 +86,44 @@ TileChunks tile_chunks(int64_t images, int64_t rows, int64_t columns, int64_t bl
 // reads.
 bool streams(const Kernels& kernels, int64_t images, const ImageRows& y) {
   constexpr int64_t kCached = int64_t{8} << 20;
-  return kernels.lanes >= 8 && y.channels % 16 == 0 && reinterpret_cast<uintptr_t>(y.data) % 64 == 0 &&
-         images * y.rows * y.width * y.channels * 4 > kCached;
+  return kernels.lanes >= 8 && y.channels % 16 == 0 && y.pixel % 16 == 0 &&
+         reinterpret_cast<uintptr_t>(y.data) % 64 == 0 && images * y.rows * y.width * y.pixel * 4 > kCached;
 }
 
-void run_winograd(const PackedWeights& weights, int64_t images, const ImageRows& x, int64_t padding,
-                  const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride) {
+// Channels [group * n, group * n + n) of an image, n of them a group.
+ImageRows group_of(const ImageRows& image, int64_t group, int64_t groups) {
+  ImageRows part = image;
+  part.channels /= groups;
+  part.data += group * part.channels;
+  return part;
+}
+
+void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, const ImageRows& x,
+                  int64_t padding, const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride) {
   const Kernels& kernels = *weights.kernels;
-  int64_t block = kernels.winograd_block(x.channels, l2_bytes());
-  TileChunks chunks = tile_chunks(images, y.rows, y.width, block);
+  int64_t c = x.channels / groups, o = y.channels / groups;
+  int64_t block = kernels.winograd_block(c, l2_bytes()), parts = images * groups;
+  TileChunks chunks = tile_chunks(parts, y.rows, y.width, block);
   while (chunks.total < 8 &&
          block > 6) {  // a small picture is cut finer, so that every thread gets its share
     block /= 2;
-    chunks = tile_chunks(images, y.rows, y.width, block);
+    chunks = tile_chunks(parts, y.rows, y.width, block);
   }
-  int64_t blocks = chunks.total / images;
+  int64_t blocks = chunks.total / parts;
   auto forward = weights.bf16 ? weights.bf16->winograd_forward : kernels.winograd_forward;
-  bool stream = streams(kernels, images, y);
+  bool stream = streams(kernels, images, group_of(y, 0, groups));
   parallel_for(chunks.total, chunks.grain, [&](int64_t begin, int64_t end) {
-    Scratch scratch(kernels.winograd_scratch(x.channels, block));
+    Scratch scratch(kernels.winograd_scratch(c, block));
     for (int64_t i = begin; i < end; ++i) {
-      int64_t n = i / blocks, first = i % blocks * block, y_image = y.rows * y.width * y.channels;
-      WinogradForward args{x, padding, weights.u.data<float>() + n * weights.image_size, y, epilogue};
+      int64_t n = i / blocks / groups, group = i / blocks % groups, first = i % blocks * block;
+      int64_t y_image = y.rows * y.width * y.pixel;
+      const float* u = weights.u.data<float>() + n * weights.image_size + group * weights.group_size;
+      WinogradForward args{group_of(x, group, groups), padding, u, group_of(y, group, groups), epilogue};
       args.epilogue.stream = stream;
-      args.x.data += n * x.rows * x.width * x.channels;
+      args.x.data += n * x.rows * x.width * x.pixel;
       args.y.data += n * y_image;
-      if (epilogue.bias) args.epilogue.bias += n * bias_stride;
-      if (epilogue.residual) args.epilogue.residual += n * y_image;
+      if (epilogue.bias) args.epilogue.bias += n * bias_stride + group * o;
+      if (epilogue.residual) args.epilogue.residual += n * y_image + group * o;
       forward(args, first, std::min(first + block, chunks.per_image), scratch.data());
     }
   });
@@ -152,26 +163,29 @@ void for_each_image(int64_t begin, int64_t end, int64_t per_image, const F& f) {
 }
 
 ImageRows image_of(const float* data, int64_t n, int64_t rows, int64_t columns, int64_t channels) {
-  return {data + n * rows * columns * channels, rows, 0, rows, columns, channels};
+  return {data + n * rows * columns * channels, rows, 0, rows, columns, channels, channels};
 }
 
 void winograd_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw) {
   const Kernels& kernels = active_kernels();
-  int64_t tiles = ((g.oh + 3) / 4) * ((g.ow + 3) / 4), size = g.o * 9 * g.c;
+  int64_t c = g.c / g.groups, o = g.o / g.groups;
+  int64_t tiles = ((g.oh + 3) / 4) * ((g.ow + 3) / 4), size = o * 9 * c;
   int64_t sets = g.w_per_image ? g.n : 1, all = g.w_per_image ? tiles : g.n * tiles;
   // Each part sums its share of the tiles in Winograd's domain and leaves it as a gradient of 3x3 taps.
-  int64_t parts = std::clamp<int64_t>(all / 128, 1, 64), du_size = kernels.winograd_gradient_size(g.o, g.c);
-  sum_of_parts(sets, parts, size, dw, [&](int64_t index, float* piece) {
-    int64_t base = index / parts * all, part = index % parts;
-    Scratch du(du_size), scratch(kernels.winograd_gradient_scratch(g.o, g.c));
+  int64_t parts = std::clamp<int64_t>(all / 128, 1, 64), du_size = kernels.winograd_gradient_size(o, c);
+  sum_of_parts(sets * g.groups, parts, size, dw, [&](int64_t index, float* piece) {
+    int64_t set = index / parts / g.groups, group = index / parts % g.groups, part = index % parts;
+    int64_t base = set * all;
+    Scratch du(du_size), scratch(kernels.winograd_gradient_scratch(o, c));
     std::memset(du.data(), 0, static_cast<size_t>(du_size) * 4);
-    for_each_image(
-        base + all * part / parts, base + all * (part + 1) / parts, tiles,
-        [&](int64_t n, int64_t first, int64_t last) {
-          WinogradGradient args{image_of(x, n, g.h, g.w, g.c), image_of(dy, n, g.oh, g.ow, g.o), g.padding};
-          kernels.winograd_gradient(args, first, last, du.data(), scratch.data());
-        });
-    kernels.winograd_gradient_finish(du.data(), g.o, g.c, piece);
+    for_each_image(base + all * part / parts, base + all * (part + 1) / parts, tiles,
+                   [&](int64_t n, int64_t first, int64_t last) {
+                     WinogradGradient args{group_of(image_of(x, n, g.h, g.w, g.c), group, g.groups),
+                                           group_of(image_of(dy, n, g.oh, g.ow, g.o), group, g.groups),
+                                           g.padding};
+                     kernels.winograd_gradient(args, first, last, du.data(), scratch.data());
+                   });
+    kernels.winograd_gradient_finish(du.data(), o, c, piece);
   });
 }
 
@@ -291,17 +305,19 @@ void pack_direct(const ConvGeometry& g, const Tensor& w, bool transposed, Packed
 
 void pack_winograd(const ConvGeometry& g, const Tensor& w, bool transposed, PackedWeights& packed) {
   const Kernels& kernels = *packed.kernels;
-  int64_t images = g.w_per_image ? g.n : 1, k = transposed ? g.o : g.c, columns = transposed ? g.c : g.o;
+  int64_t images = g.w_per_image ? g.n : 1, c = g.c / g.groups, o = g.o / g.groups;
+  int64_t k = transposed ? o : c, columns = transposed ? c : o;
   auto size_of = packed.bf16 ? packed.bf16->winograd_weights_size : kernels.winograd_weights_size;
   int64_t size = size_of(k, columns), panels = kernels.winograd_panels(columns);
-  packed.u = Tensor({images * size});
-  packed.image_size = g.w_per_image ? size : 0;
-  parallel_for(images * panels, 1, [&](int64_t index, int64_t) {
-    int64_t n = index / panels;
-    const float* from = w.data<float>() + n * g.o * 9 * g.c;
-    float* u = packed.u.data<float>() + n * size;
-    if (packed.bf16) return packed.bf16->winograd_weights(from, g.o, g.c, index % panels, u);
-    kernels.winograd_weights(from, g.o, g.c, transposed, index % panels, u);
+  packed.u = Tensor({images * g.groups * size});
+  packed.group_size = size;
+  packed.image_size = g.w_per_image ? g.groups * size : 0;
+  parallel_for(images * g.groups * panels, 1, [&](int64_t index, int64_t) {
+    int64_t part = index / panels;  // of one image and group
+    const float* from = w.data<float>() + part * o * 9 * c;
+    float* u = packed.u.data<float>() + part * size;
+    if (packed.bf16) return packed.bf16->winograd_weights(from, o, c, index % panels, u);
+    kernels.winograd_weights(from, o, c, transposed, index % panels, u);
   });
 }
 
@@ -327,18 +343,20 @@ PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transpos
 
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
                  const float* b, const float* residual, float* y) {
-  ImageRows in{x, g.h, g.x_first, g.x_rows, g.w, g.c}, out{y, g.oh, g.y_first, g.y_rows, g.ow, g.o};
+  ImageRows in{x, g.h, g.x_first, g.x_rows, g.w, g.c, g.c};
+  ImageRows out{y, g.oh, g.y_first, g.y_rows, g.ow, g.o, g.o};
   Epilogue epilogue{b, residual, slope, false};
   int64_t bias_stride = g.b_per_image ? g.o : 0;
-  if (weights.winograd) return run_winograd(weights, g.n, in, g.padding, out, epilogue, bias_stride);
+  if (weights.winograd)
+    return run_winograd(weights, g.n, g.groups, in, g.padding, out, epilogue, bias_stride);
   run_direct(weights, g.n, in, out, g.groups, g.stride, 1, epilogue, bias_stride);
 }
 
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
                        float* dx) {
-  ImageRows in{dy, g.oh, 0, g.oh, g.ow, g.o}, out{dx, g.h, 0, g.h, g.w, g.c};
+  ImageRows in{dy, g.oh, 0, g.oh, g.ow, g.o, g.o}, out{dx, g.h, 0, g.h, g.w, g.c, g.c};
   Epilogue epilogue{nullptr, sum, 1, false};
-  if (weights.winograd) return run_winograd(weights, g.n, in, 2 - g.padding, out, epilogue, 0);
+  if (weights.winograd) return run_winograd(weights, g.n, g.groups, in, 2 - g.padding, out, epilogue, 0);
   run_direct(weights, g.n, in, out, g.groups, 1, g.stride, epilogue, 0);
 }
 

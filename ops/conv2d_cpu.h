@@ -19,6 +19,7 @@ struct PackedWeights {
   const Kernels* kernels = nullptr;
   Tensor u;                           // one packed set, or one per image
   int64_t image_size = 0;             // floats from an image's set to the next, 0 for a shared set
+  int64_t group_size = 0;             // of Winograd's: floats from a group's part of it to the next
   const Bf16Kernels* bf16 = nullptr;  // of 3x3 convolutions in Precision::fast, else null
   bool winograd = false;
   std::vector<Phase> phases;  // of the direct kernels

@@ -14,10 +14,11 @@
 
 namespace dgp {
 
-// Part of an image in memory: `data` points to row `first` of the `height` rows that the image has.
+// Part of an image in memory: `data` points to row `first` of the `height` rows that the image has. From a
+// pixel to the next are `pixel` floats: its channels, or more where they are one group's of several.
 struct ImageRows {
   const float* data;
-  int64_t height, first, rows, width, channels;
+  int64_t height, first, rows, width, channels, pixel;
 };
 
 // What follows the sum of a convolution: y = leaky(sum + bias, slope) + residual.
@@ -28,8 +29,8 @@ struct Epilogue {
   bool stream;            // store past the caches
 };
 
-// 3x3, stride 1, dilation 1, one group: Winograd F(4x4, 3x3), see winograd.h. Tiles are 4x4 outputs, numbered
-// along rows from the tile row of y.first, which is a multiple of 4.
+// 3x3, stride 1, dilation 1, one group at a time: Winograd F(4x4, 3x3), see winograd.h. Tiles are 4x4
+// outputs, numbered along rows from the tile row of y.first, which is a multiple of 4.
 struct WinogradForward {
   ImageRows x;
   int64_t padding;

@@ -16,17 +16,17 @@ struct Window {
 // Pixels [y, y+size) x [x, x+size): in place where all of it is in memory, with room for whole vectors of
 // channels, else a copy in `room` [size, size, channels rounded up] with zeros outside the image.
 inline Window window_at(const ImageRows& image, int64_t y, int64_t x, int64_t size, float* room) {
-  int64_t c = image.channels, first = y - image.first;
+  int64_t c = image.channels, pixel = image.pixel, first = y - image.first;
   int64_t padded = round_up(c, kLanes);
-  int64_t last = ((first + size - 1) * image.width + x + size - 1) * c + padded;
+  int64_t last = ((first + size - 1) * image.width + x + size - 1) * pixel + padded;
   if (first >= 0 && x >= 0 && first + size <= image.rows && x + size <= image.width &&
-      last <= image.rows * image.width * c)
-    return {image.data + (first * image.width + x) * c, image.width * c, c};
+      last <= (image.rows * image.width - 1) * pixel + c)
+    return {image.data + (first * image.width + x) * pixel, image.width * pixel, pixel};
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t j = 0; j < size; ++j) {
       float* to = room + (i * size + j) * padded;
       bool inside = first + i >= 0 && first + i < image.rows && x + j >= 0 && x + j < image.width;
-      const float* from = image.data + ((first + i) * image.width + x + j) * c;
+      const float* from = image.data + ((first + i) * image.width + x + j) * pixel;
       int64_t whole = inside ? c / kLanes * kLanes : 0;
       for (int64_t k = 0; k < whole; k += kLanes) store<kLanes>(to + k, load<kLanes>(from + k));
       if (inside && whole < c) store<kLanes>(to + whole, load_part<kLanes>(from + whole, c - whole));

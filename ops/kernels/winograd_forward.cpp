@@ -26,9 +26,9 @@ class Ahead {
             bottom = y - x.first + 6 < x.rows ? y - x.first + 6 : x.rows;
     int64_t left = x_begin < 0 ? 0 : x_begin, right = x_begin + pixels < x.width ? x_begin + pixels : x.width;
     if (top >= bottom || left >= right) return;
-    row_ = x.width * x.channels;
-    per_row_ = (right - left) * x.channels;
-    at_ = x.data + top * row_ + left * x.channels;
+    row_ = x.width * x.pixel;
+    per_row_ = (right - left) * x.pixel;
+    at_ = x.data + top * row_ + left * x.pixel;
     rows_left_ = bottom - top;
   }
 
@@ -121,11 +121,11 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, int64_
     if (i < panel.vectors) finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
   for (int64_t t = 0; t < tiles; ++t) {
     int64_t ty = (begin + t) / across * 4, tx = (begin + t) % across * 4;
-    int64_t at = (ty * y.width + tx) * y.channels + panel.first;
+    int64_t at = (ty * y.width + tx) * y.pixel + panel.first;
     Target to{const_cast<float*>(y.data) + at,
               args.epilogue.residual ? args.epilogue.residual + at : nullptr,
-              y.width * y.channels,
-              y.channels,
+              y.width * y.pixel,
+              y.pixel,
               y.rows - ty < 4 ? y.rows - ty : 4,
               y.width - tx < 4 ? y.width - tx : 4};
     for (int64_t i = 0; i < panel.vectors; i += 2) {

@@ -71,6 +71,8 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
         Case{{2, 21, 18, 12}, {20, 3, 3, 12}, {.padding = 2, .dilation = 2}},
         Case{{2, 21, 18, 12}, {21, 3, 3, 4}, {.stride = 2, .padding = 3, .dilation = 3, .groups = 3}},
         Case{{2, 13, 18, 32}, {32, 3, 3, 8}, {.padding = 1, .groups = 4}},
+        Case{{2, 9, 11, 51}, {27, 3, 3, 17}, {.padding = 1, .groups = 3}},
+        Case{{1, 5, 30, 64}, {64, 3, 3, 16}, {.padding = 2, .groups = 4}},
         Case{{1, 13, 18, 6}, {6, 3, 3, 1}, {.padding = 1, .groups = 6}},
         Case{{1, 9, 8, 8}, {4, 3, 3, 8}, {.padding = 4}}}) {
     Rng rng(5);
