@@ -17,7 +17,7 @@ std::string mib(int64_t bytes) {
 }
 
 std::string counted(int64_t n, const std::string& one) {
-  return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
+  return std::to_string(n) + " " + one + (n == 1 ? "" : one.ends_with("ch") ? "es" : "s");
 }
 
 // Notes of one kind in one line, since they may be as many as the pictures.
