@@ -189,11 +189,12 @@ void validation(File& in, Node out) {
   in.at("val.val_freq");
   if (on) move(in, "val.val_freq", validate, "every");
   in.take("val.metrics");
-  const Node metrics = in.at("val.metrics");
+  const Node metrics = in.keys_of("val.metrics");
   std::string best;
   if (metrics.IsDefined())
     for (const auto& item : metrics) {
-      const Node metric = item.second;
+      const Node metric = in.keys_of("val.metrics." + item.first.Scalar());
+      if (!metric.IsDefined()) continue;
       const std::string type = std::as_const(metric)["type"] ? std::as_const(metric)["type"].Scalar() : "";
       if (type != "calculate_psnr" && type != "calculate_ssim") {
         in.note("val.metrics." + item.first.Scalar() +
@@ -206,7 +207,7 @@ void validation(File& in, Node out) {
         best = type.substr(10) + (y && !is_off(y) ? "_y" : "_rgb");
     }
   if (!best.empty()) validate["best"] = Node(best);
-  const Node sets = in.at("datasets");
+  const Node sets = in.keys_of("datasets");
   if (!sets.IsDefined()) return;
   for (const auto& item : sets) {
     const std::string key = item.first.Scalar();

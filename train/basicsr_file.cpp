@@ -108,6 +108,12 @@ Node File::at(const std::string& path) {
   return node;
 }
 
+Node File::keys_of(const std::string& path) {
+  const Node node = at(path);
+  if (node.IsDefined() && !node.IsMap()) wrong(path, "expects keys with values");
+  return node;
+}
+
 std::string File::scalar(const std::string& path, const std::string& otherwise) {
   const Node node = at(path);
   return node.IsDefined() && node.IsScalar() ? node.Scalar() : otherwise;

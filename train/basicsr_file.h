@@ -20,6 +20,7 @@ class File {
   // The node at a path of keys, "train.optim_g.lr"; undefined when there is none or nothing in it. It counts
   // as dealt with.
   Node at(const std::string& path);
+  Node keys_of(const std::string& path);  // the same of a section; throws when it is none
   std::string scalar(const std::string& path, const std::string& otherwise = "");
   double value(const std::string& path, double otherwise);
   bool flag(const std::string& path, bool otherwise = false);

@@ -106,7 +106,7 @@ bool loss(File& in, Node out, const std::string& path, const Node& theirs) {
 bool losses(File& in, Node out) {
   out["loss"] = Node(YAML::NodeType::Sequence);
   bool gan = false;
-  const Node train = in.at("train");
+  const Node train = in.keys_of("train");
   if (train.IsDefined())
     for (const auto& item : train) {
       const std::string key = item.first.Scalar();
@@ -115,7 +115,8 @@ bool losses(File& in, Node out) {
       if (item.second.IsMap()) gan = loss(in, out, "train." + key, item.second) || gan;
       if (item.second.IsSequence())
         for (size_t i = 0; i < item.second.size(); ++i)
-          gan = loss(in, out, "train." + key + "." + std::to_string(i), item.second[i]) || gan;
+          if (item.second[i].IsMap())
+            gan = loss(in, out, "train." + key + "." + std::to_string(i), item.second[i]) || gan;
     }
   if (gan) {
     optimizer(in, "train.optim_d", section(out, "gan"));

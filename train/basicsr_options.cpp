@@ -33,7 +33,7 @@ int general(File& in, Node out) {
             (is_off(in.at("use_amp")) ? "" : "use_amp by --set precision=f16 or bf16; ") +
             "several GPUs are several processes, mpirun -n N dgp train");
   in.at("use_amp"), in.at("amp_bf16"), in.at("bfloat16");
-  return std::max(1, std::atoi(gpus.c_str()));
+  return gpus == "auto" ? 1 : static_cast<int>(std::clamp(in.value("num_gpu", 1), 1.0, 1024.0));
 }
 
 void network(File& in, Node out, bool gan) {
@@ -42,7 +42,7 @@ void network(File& in, Node out, bool gan) {
   in.take("network_g");
   const std::string init = in.scalar("path.pretrain_network_g");
   if (bare(type) == "dgpnet") {
-    const Node theirs = in.at("network_g");
+    const Node theirs = in.keys_of("network_g");
     for (const auto& item : theirs)
       if (const std::string key = item.first.Scalar(); key != "type" && key != "upscale")
         model[key] = item.second;

@@ -481,6 +481,11 @@ TEST_CASE("what cannot be read as asked is told with its line and what to do") {
   CHECK_THAT(complaint(changed(changed(kTraiNNer, "dataroot_lq: [val/lr]", "dataroot_lq: [a, b]"),
                                "val_enabled: false", "val_enabled: true")),
              ContainsSubstring("datasets.val.dataroot_lq: expects as many folders as dataroot_gt, 1, got 2"));
+  for (const char* yaml :
+       {"datasets: [1, 2]\n", "datasets: {train: {dataroot_gt: a, gt_size: 64}}\ntrain: [1]\n",
+        "val: {metrics: [1]}\ndatasets: {train: {dataroot_gt: a, gt_size: 64}}\n"})
+    CHECK_THAT(complaint(yaml, base),
+               ContainsSubstring("their.yml:") && ContainsSubstring("expects keys with values"));
   CHECK_THROWS_WITH(load_config("options.toml"),
                     ContainsSubstring("options.toml") && ContainsSubstring("YAML"));
 }
