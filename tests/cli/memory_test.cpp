@@ -137,6 +137,22 @@ TEST_CASE("where there is no room for temporary files, that is the error") {
   CHECK(!std::filesystem::exists(scene.path / "b.png"));
 }
 
+// Whether two files are the same, a piece at a time: what this process has once held counts for those it
+// starts.
+bool same_files(const std::string& a, const std::string& b) {
+  std::ifstream files[] = {std::ifstream(a, std::ios::binary), std::ifstream(b, std::ios::binary)};
+  std::vector<char> piece[2];
+  while (files[0] && files[1]) {
+    for (int i : {0, 1}) {
+      piece[i].resize(1 << 20);
+      files[i].read(piece[i].data(), 1 << 20);
+      piece[i].resize(static_cast<size_t>(files[i].gcount()));
+    }
+    if (piece[0] != piece[1]) return false;
+  }
+  return files[0].eof() && files[1].eof();
+}
+
 // Hidden: it takes a minute and 2 GB of disk. `make test-large` runs it.
 TEST_CASE("16384 x 16384 pixels stream in and out within a limit", "[.large]") {
   Scene enlarge({4, 8, 1, 3, 1}), restore({1, 8, 1, 3, 4});
@@ -146,7 +162,7 @@ TEST_CASE("16384 x 16384 pixels stream in and out within a limit", "[.large]") {
   if (kCountsMemory) CHECK(peak <= 140);
   CHECK(png_width(large) == 16384);
   peak_of(enlarge.upscale(enlarge / "a.png" + " -o " + enlarge / "free.png --tile off"));
-  CHECK(contents(large) == contents(enlarge / "free.png"));
+  CHECK(same_files(large, enlarge / "free.png"));
 
   write_large(restore / "a.png", 16384, 16384, 3);
   peak = peak_of(restore.upscale(restore / "a.png" + " -o " + restore / "b.png --max-memory 256M"));
