@@ -26,14 +26,14 @@ template <class Forward>
 std::function<Tensor(const Tensor&)> run_there(Forward forward) {
   return [forward](const Tensor& lr) {
     if (stop_flag()) throw Cancelled();
-    NoGrad no_grad;
-    return forward(lr).value();
+    return forward(lr);
   };
 }
 
 std::function<Tensor(const Tensor&)> run_of(const DGPNet& fused, const RunnerOptions& options) {
   if (options.device == Device::cuda)
-    return run_there([net = net_on_gpu(fused)](const Tensor& lr) { return net(lr, Form::folded); });
+    return run_there([upscaler = std::make_shared<GpuUpscaler>(fused, UpscalerOptions{.tile_rows = -1})](
+                         const Tensor& lr) { return upscaler->on_device(lr); });
   UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
   settings.observe = options.observe;
   settings.precision = options.precision;
@@ -59,7 +59,10 @@ Runner runner_of(EDSR net, const RunnerOptions& options) {
   std::function<Tensor(const Tensor&)> run;
   if (options.device == Device::cuda) {
     net.visit([](const std::string&, Var& v) { v = Var(v.value().to(Device::cuda)); });
-    run = run_there([net](const Tensor& lr) { return net(lr); });
+    run = run_there([net](const Tensor& lr) {
+      NoGrad no_grad;
+      return net(lr).value();
+    });
   } else {
     run = [upscaler = EDSRUpscaler(net, options.precision, options.observe)](const Tensor& lr) {
       if (stop_flag()) throw Cancelled();

@@ -53,10 +53,10 @@ void apply(const DeviceOptions& options);              // throws Error where wha
 // part of the machine's cores.
 void join(Ranks& ranks);
 
-// --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000". On a GPU
-// there is none.
+// --max-memory of commands that upscale; bytes, 0 for none: "600M", "1.5G" (of 1024), "2000000000". With
+// --device cuda of the GPU's memory.
 void add_memory_option(CLI::App& command, std::string& max_memory);
-int64_t memory_limit(const std::string& text, Device device);
+int64_t memory_limit(const std::string& text);
 
 // --precision full|tf32|fast of commands that run a network: what is asked of the CPU's kernels and, while
 // this lives, of the GPU's. Throws Error where the device has no such thing.

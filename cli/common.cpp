@@ -93,13 +93,11 @@ void add_memory_option(CLI::App& command, std::string& max_memory) {
   command.add_option(
       "--max-memory", max_memory,
       "memory the program may take, such as 600M or 1.5G: tiles are chosen to keep it, and what "
-      "does not fit goes to TMPDIR; none: what the machine has");
+      "does not fit goes to TMPDIR; none: what the machine has. With --device cuda, of the GPU's memory");
 }
 
-int64_t memory_limit(const std::string& text, Device device) {
+int64_t memory_limit(const std::string& text) {
   if (text == "none") return 0;
-  check(device == Device::cpu, "--max-memory ", text,
-        ": holds for the CPU alone; leave it out with --device cuda");
   size_t used = 0;
   double value = 0;
   try {

@@ -194,7 +194,7 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
     ranks.wait();  // until the first has gone through the options: what is wrong is told once
   const Device device = apply_with_cuda(options.device);
   const ChosenPrecision precision(options.precision, device);
-  const int64_t max_memory = memory_limit(options.max_memory, device);
+  const int64_t max_memory = memory_limit(options.max_memory);
   PictureSource lr = options.lr;
   if (lr.folder.empty() && !lr.pattern.empty()) lr.folder = options.hr.folder;
   std::vector<Pair> pairs = find_pairs(options.hr, lr);
@@ -205,6 +205,10 @@ void run_eval(const EvalOptions& options, Ranks& ranks) {
   Upscaler upscaler(net, {.max_memory = max_memory,
                           .progress = [](double) { return !stop_flag(); },
                           .device = device,
+                          .notice =
+                              [&](const std::string& text) {
+                                if (!options.quiet) std::cerr << "dgp: " << text << "\n";
+                              },
                           .precision = precision.on_cpu()});
   int64_t border = options.border >= 0 ? options.border : net.config.scale > 1 ? net.config.scale : 0;
   const Scorer scorer(options.metrics);

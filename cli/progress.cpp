@@ -79,6 +79,12 @@ void Progress::finish(const std::string& text) {
   std::cerr << text << "  " << numbers << "\n";
 }
 
+void Progress::note(const std::string& text) {
+  if (quiet_) return;
+  erase_line();
+  std::cerr << "dgp: " << text << "\n";
+}
+
 void Progress::failed(const std::string& message) {
   ++failures_;
   erase_line();

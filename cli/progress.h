@@ -20,6 +20,7 @@ class Progress {
             int64_t count);      // what update() tells of is one of several equal parts of the file
   void update(double fraction);  // of the file, or its part
   void finish(const std::string& text);
+  void note(const std::string& text);       // beside the progress
   void failed(const std::string& message);  // also when quiet
   void end(Ranks& ranks);                   // after the last file: the summary, if all ranks had several
 

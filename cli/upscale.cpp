@@ -156,11 +156,9 @@ void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
   const Device device = apply_with_cuda(options.device);
   const ChosenPrecision precision(options.precision, device);
   UpscalerOptions settings{.tile_rows = tile_rows(options.tile),
-                           .max_memory = memory_limit(options.max_memory, device),
+                           .max_memory = memory_limit(options.max_memory),
                            .device = device,
                            .precision = precision.on_cpu()};
-  check(settings.device == Device::cpu || settings.tile_rows <= 0, "--tile ", options.tile,
-        ": --device cuda computes an image as a whole; leave --tile out");
   std::vector<Job> jobs = plan_jobs(options.inputs, options.output);
   const auto first = static_cast<size_t>(ranks.rank()), step = static_cast<size_t>(ranks.size());
   Progress progress(options.quiet,
@@ -169,6 +167,7 @@ void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
     progress.update(fraction);
     return !stop_flag();
   };
+  settings.notice = [&](const std::string& text) { progress.note(text); };
   Upscaler upscaler(load_model(find_model(options.model).string()), settings);
   if (ranks.first()) ranks.wait();
   ranks.wait();  // nothing is written before every rank has listed the files

@@ -47,6 +47,13 @@ Tensor means_of(const std::vector<double>& sums, double pixels, int64_t k) {
 
 }  // namespace
 
+void check_weights(DGPNet& net) {
+  net.visit([](const std::string& name, Var& value) {
+    if (value.dtype() == DType::f32 && !all_finite(value.value()))
+      fail(ErrorCode::numeric, "the model's ", name, " holds values that are not finite");
+  });
+}
+
 Plan::Layer Plan::layer(const Var& weight, const Var& bias, Activation activation) const {
   const Tensor& w = weight.value();
   Conv2dOptions options{.padding = w.dim(1) / 2, .activation = activation};
@@ -60,10 +67,7 @@ Plan::Plan(const DGPNet& net, Precision precision)
       upsample_(layer(net_.upsample_weight, net_.upsample_bias)),
       tail_(layer(net_.tail.weight, net_.tail.bias)) {
   NoGrad no_grad;
-  net_.visit([](const std::string& name, Var& value) {
-    if (value.dtype() == DType::f32 && !all_finite(value.value()))
-      fail(ErrorCode::numeric, "the model's ", name, " holds values that are not finite");
-  });
+  check_weights(net_);
   for (const AIIBlock& block : net_.body) {
     ConvWeights first = block.first();
     first_.push_back(layer(first.weight, first.bias, Activation::leaky_relu));
@@ -93,9 +97,7 @@ void Plan::run(const RowStore& lr, Workspace& space, const RowSink& sink, const 
 void Plan::run_head(const RowStore& lr, Workspace& space, const Tick& tick,
                     const LayerObserver& observe) const {
   int64_t u = net_.config.unshuffle, height = space.f.height(), width = space.f.width();
-  int64_t across = width * u - lr.width(), down = height * u - lr.height();
-  check(across < lr.width() && down < lr.height(), "unshuffle ", u, ": an image of ", lr.width(), "x",
-        lr.height(), " is too small to be reflected to multiples of ", u);
+  check_reflected({lr.height(), lr.width()}, u);
   for_each_band(height, space.tiling.rows, [&](int64_t begin, int64_t end) {
     double pixels = static_cast<double>((end - begin) * width), work = head_.multiply_adds * pixels;
     double bytes = 4 * pixels * static_cast<double>(3 * u * u + space.f.channels());

@@ -12,6 +12,9 @@
 
 namespace dgp {
 
+// Throws Error(numeric) that names the weight that is not finite.
+void check_weights(DGPNet& net);
+
 class Plan {
  public:
   explicit Plan(const DGPNet& net, Precision precision = Precision::full);

@@ -4,6 +4,22 @@
 #include <cstring>
 
 namespace dgp {
+namespace {
+
+// Rows [from, from + count) to the top.
+void move_up(const Tensor& rows, int64_t from, int64_t count) {
+  if (rows.device() == Device::cpu) {
+    int64_t row = rows.nbytes() / rows.dim(0);
+    std::memmove(rows.bytes(), rows.bytes() + from * row, static_cast<size_t>(count * row));
+    return;
+  }
+  for (int64_t done = 0; done < count; done += from) {  // copies on the GPU must not overlap
+    int64_t part = std::min(from, count - done);
+    rows.slab(done, part).copy_from(rows.slab(from + done, part));
+  }
+}
+
+}  // namespace
 
 RowWindow::RowWindow(const Tensor& storage) : storage_(storage) {}
 
@@ -11,8 +27,7 @@ Tensor RowWindow::append(int64_t count) {
   check(count_ + count <= storage_.dim(0), "row window: ", count_ + count, " rows do not fit into ",
         storage_.dim(0));
   if (offset_ + count_ + count > storage_.dim(0)) {
-    int64_t row = storage_.nbytes() / storage_.dim(0);
-    std::memmove(storage_.bytes(), storage_.bytes() + offset_ * row, static_cast<size_t>(count_ * row));
+    move_up(storage_, offset_, count_);
     offset_ = 0;
   }
   Tensor added = storage_.slab(offset_ + count_, count);

@@ -7,7 +7,8 @@
 //   pass B   f += second(h), in place: a window of h slides over the rows, just ahead of what is overwritten
 // Untiled, h is kept between the passes; tiled, pass B computes it again. Convolutions and sums are anchored
 // to image rows, so the result has the same bits for every tile height and number of threads. Where even f
-// does not fit, it lies in a temporary file, as the picture does (docs/memory.md).
+// does not fit, it lies in a temporary file, as the picture does (docs/memory.md). The GPU goes the same way:
+// as a whole, in tiles, or in tiles with f in the host's memory, with the same bits (infer/gpu_plan.h).
 #pragma once
 
 #include <functional>
@@ -26,13 +27,16 @@ struct UpscalerOptions {
   int64_t tile_rows = 0;
   // Bytes that the process may have in memory while an image is worked on, all of it counted; 0: no limit.
   // Tiles are chosen to keep it; TMPDIR names the folder of temporary files. Error(limit) when it is too low.
+  // cuda: bytes of the GPU's memory, for weights and images; 0: what is free.
   int64_t max_memory = 0;
   // Called now and then with the share of the work done, in [0, 1]; returning false ends in Cancelled.
   std::function<bool(double fraction)> progress = {};
-  // Called after every step with what it cost; without it nothing is timed.
+  // Called after every step on the CPU with what it cost; without it nothing is timed.
   LayerObserver observe = {};
-  // cuda: the whole image at once on the GPU, tile_rows <= 0; progress is called for each finished image.
   Device device = Device::cpu;
+  // Called once, before the first image that the GPU's memory does not hold as tile_rows asks and that is
+  // therefore cut into (lower) tiles: what is done instead, in words.
+  std::function<void(const std::string&)> notice = {};
   // fast: convolutions multiply in bf16; on the CPU, where it has such instructions. What the GPU does is
   // said by cuda::Using (tensor/cuda_math.h) around the call.
   Precision precision = Precision::full;

@@ -71,6 +71,12 @@ Extent feature_extent(const DGPNetConfig& config, const Extent& lr) {
   return {(lr.height + u - 1) / u, (lr.width + u - 1) / u};
 }
 
+void check_reflected(const Extent& lr, int64_t u) {
+  auto beyond = [u](int64_t n) { return (u - n % u) % u; };
+  check(beyond(lr.width) < lr.width && beyond(lr.height) < lr.height, "unshuffle ", u, ": an image of ",
+        lr.width, "x", lr.height, " is too small to be reflected to multiples of ", u);
+}
+
 int64_t Workspace::bytes(const DGPNetConfig& config, const Extent& lr, const Tiling& tiling) {
   std::array<int64_t, kPhases> floats{};
   for (const Slot& slot : slots(config, lr, tiling)) floats[slot.phase] += floats_of(slot);

@@ -24,6 +24,7 @@ struct Extent {
   bool operator==(const Extent&) const = default;
 };
 Extent feature_extent(const DGPNetConfig& config, const Extent& lr);  // after unshuffling
+void check_reflected(const Extent& lr, int64_t u);  // throws where a picture is too small to be unshuffled
 
 // Memory beside a workspace that tiles decide about.
 struct Surroundings {

@@ -1,29 +1,40 @@
-// Forward in double and in fixed order, without atomics: first each row's sums for its horizontal shifts, one
-// thread a row, shift and channel; then, for each vertical shift, the rows it covers, by a block each: 32
-// threads a channel sum every 32nd row, and one adds their parts.
+// Forward in fixed order, without atomics: first each row's sums for its horizontal shifts, one thread a row
+// and channel, in f32 over 16 pixels counted from the left and in double over those; then, for each vertical
+// shift, the rows it covers, in double by a block each: 32 threads a channel sum every 32nd row, and one adds
+// their parts.
 #include "ops/window_means.h"
 #include "tensor/cuda_kernel.h"
 
 namespace dgp::cuda {
 namespace {
 
-constexpr int kLanes = 32, kChannels = 8;
+constexpr int kLanes = 32, kChannels = 8, kSegment = 16;
 
 // Shift j of a line of n covers [begin(j), end(j)): what lies beyond is zero.
 __device__ inline int64_t clamped(int64_t i, int64_t n) { return i < 0 ? 0 : i > n ? n : i; }
 __device__ inline int64_t begin_of(int64_t j, int64_t k, int64_t n) { return clamped(j - k / 2, n); }
 __device__ inline int64_t end_of(int64_t j, int64_t k, int64_t n) { return clamped(n + j - k / 2, n); }
 
+// The middle shift covers the whole row; the others lose pixels at one end.
 __global__ void row_sums_kernel(const float* x, int64_t width, int64_t channels, int64_t k, double* sums,
                                 int64_t n) {
   int64_t at = element();
   if (at >= n) return;
-  int64_t c = at % channels, j = at / channels % k, row = at / (channels * k);
+  int64_t c = at % channels, row = at / channels;
   const float* line = x + row * width * channels + c;
-  double sum = 0;
-  for (int64_t i = begin_of(j, k, width), end = end_of(j, k, width); i < end; ++i)
-    sum += static_cast<double>(line[i * channels]);
-  sums[at] = sum;
+  double whole = 0;
+  for (int64_t first = 0; first < width; first += kSegment) {
+    int64_t end = first + kSegment < width ? first + kSegment : width;
+    float part = 0;
+    for (int64_t i = first; i < end; ++i) part += line[i * channels];
+    whole += static_cast<double>(part);
+  }
+  for (int64_t j = 0; j < k; ++j) {
+    double sum = whole;
+    for (int64_t i = 0; i < begin_of(j, k, width); ++i) sum -= static_cast<double>(line[i * channels]);
+    for (int64_t i = end_of(j, k, width); i < width; ++i) sum -= static_cast<double>(line[i * channels]);
+    sums[(row * k + j) * channels + c] = sum;
+  }
 }
 
 // grid: (groups of kChannels of the k * C sums of a row, k vertical shifts, images)
@@ -69,17 +80,27 @@ void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx) {
          dx.dim(3), k, dx.device_data<float>(), dx.numel());
 }
 
-void window_means(const Tensor& x, int64_t k, const Tensor& means) {
-  int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
+void window_row_sums(const Tensor& x, int64_t k, const Tensor& sums) {
+  int64_t width = x.dim(2), channels = x.dim(3), n = sums.numel() / k;
+  if (n > 0)
+    launch(row_sums_kernel, blocks_for(n), kBlock, x.device_data<float>(), width, channels, k,
+           sums.device_data<double>(), n);
+}
+
+void means_of_row_sums(const Tensor& sums, int64_t width, const Tensor& means) {
+  int64_t n = means.dim(0), k = means.dim(1), line = k * means.dim(3);
   if (means.numel() == 0) return;
-  Tensor rows({n * height, line}, DType::f64, Device::cuda);
-  launch(row_sums_kernel, blocks_for(rows.numel()), kBlock, x.device_data<float>(), width, channels, k,
-         rows.device_data<double>(), rows.numel());
   check(n <= 65535, "window_means: ", n, " images are too many for one kernel");
   dim3 grid(static_cast<unsigned>((line + kChannels - 1) / kChannels), static_cast<unsigned>(k),
             static_cast<unsigned>(n));
-  launch(add_rows_kernel, grid, kLanes * kChannels, rows.device_data<double>(), height, width, line, k,
-         means.device_data<float>());
+  launch(add_rows_kernel, grid, kLanes * kChannels, sums.device_data<double>(), sums.dim(0) / n, width, line,
+         k, means.device_data<float>());
+}
+
+void window_means(const Tensor& x, int64_t k, const Tensor& means) {
+  Tensor sums({x.dim(0) * x.dim(1), k * x.dim(3)}, DType::f64, Device::cuda);
+  window_row_sums(x, k, sums);
+  means_of_row_sums(sums, x.dim(2), means);
 }
 
 }  // namespace dgp::cuda

@@ -28,6 +28,10 @@ void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t 
 
 namespace cuda {
 DGP_CUDA_FUNCTION void window_means(const Tensor& x, int64_t k, const Tensor& means);
+// The same in two steps, for an image that comes in bands: x [1,R,W,C] -> sums of its rows, f64 [R,k*C]; then
+// of all rows of n images, [n*H,k*C], `width` pixels each -> means [n,k,k,C].
+DGP_CUDA_FUNCTION void window_row_sums(const Tensor& x, int64_t k, const Tensor& sums);
+DGP_CUDA_FUNCTION void means_of_row_sums(const Tensor& sums, int64_t width, const Tensor& means);
 DGP_CUDA_FUNCTION void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx);
 }  // namespace cuda
 }  // namespace dgp

@@ -5,6 +5,7 @@
 
 #include "tensor/cuda.h"
 #include "tensor/cuda_kernel.h"
+#include "tensor/cuda_memory.h"
 
 namespace dgp::cuda {
 
@@ -12,15 +13,21 @@ int chosen_device();  // tensor/cuda.cpp
 
 namespace {
 
+#ifndef DGP_CUDA_EMULATED
+cudaMemPool_t memory_pool() {
+  cudaMemPool_t pool = nullptr;
+  check_cuda(cudaDeviceGetDefaultMemPool(&pool, device()), "cudaDeviceGetDefaultMemPool");
+  return pool;
+}
+#endif
+
 cudaStream_t make_stream() {
   cudaStream_t made = nullptr;
   check_cuda(cudaSetDevice(device()), "cudaSetDevice");
   check_cuda(cudaStreamCreate(&made), "cudaStreamCreate");
 #ifndef DGP_CUDA_EMULATED
-  cudaMemPool_t pool = nullptr;
   uint64_t keep = UINT64_MAX;  // at a synchronisation the pool gives back what is above this: nothing
-  check_cuda(cudaDeviceGetDefaultMemPool(&pool, device()), "cudaDeviceGetDefaultMemPool");
-  check_cuda(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep),
+  check_cuda(cudaMemPoolSetAttribute(memory_pool(), cudaMemPoolAttrReleaseThreshold, &keep),
              "cudaMemPoolSetAttribute");
 #endif
   return made;
@@ -115,7 +122,24 @@ std::string device_name() {
 int64_t free_memory() {
   size_t free = 0, total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+#ifndef DGP_CUDA_EMULATED
+  uint64_t reserved = 0, used = 0;
+  check_cuda(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrReservedMemCurrent, &reserved),
+             "cudaMemPoolGetAttribute");
+  check_cuda(cudaMemPoolGetAttribute(memory_pool(), cudaMemPoolAttrUsedMemCurrent, &used),
+             "cudaMemPoolGetAttribute");
+  free += reserved - used;
+#endif
   return static_cast<int64_t>(free);
+}
+
+int64_t memory_in_use() { return in_use; }
+
+void release_unused_memory() {
+  synchronize();
+#ifndef DGP_CUDA_EMULATED
+  check_cuda(cudaMemPoolTrimTo(memory_pool(), 0), "cudaMemPoolTrimTo");
+#endif
 }
 
 }  // namespace dgp::cuda

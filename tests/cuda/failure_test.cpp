@@ -53,10 +53,42 @@ TrainConfig adversarial_learner() {
 
 }  // namespace
 
-TEST_CASE("an allocation that fails while upscaling is an error and leaves nothing behind") {
+TEST_CASE("an allocation that fails before upscaling is an error and leaves nothing behind") {
   DGPNet net = random_net({2, 8, 1, 3, 1}, 3);
-  Tensor lr = random_tensor({1, 5, 6, 3}, 5);
-  refuse_each([&] { Upscaler(net, {.device = Device::cuda})(lr); }, 40);
+  refuse_each([&] { Upscaler(net, {.device = Device::cuda}); }, 10);
+  emulator::check_leaks();
+}
+
+// Refused as a whole, the image goes through in tiles; with everything refused that is asked for, an error.
+TEST_CASE("an allocation that fails while upscaling makes smaller tiles and the same result") {
+  DGPNet net = random_net({2, 8, 2, 3, 1}, 3);
+  Tensor lr = random_tensor({2, 21, 9, 3}, 5);
+  const Tensor expected = Upscaler(net, {.device = Device::cuda})(lr);
+  {
+    std::vector<std::string> notices;
+    UpscalerOptions options{.device = Device::cuda};
+    options.notice = [&](const std::string& text) { notices.push_back(text); };
+    const Upscaler upscale(net, options);
+    const int64_t before = emulator::allocation_count();
+    {
+      emulator::With with({.fail_allocation = 0});
+      CHECK(same_bits(upscale(lr), expected));
+    }
+    const int64_t once = emulator::allocation_count() - before;
+    CHECK(notices.size() == 1);
+    CHECK(same_bits(upscale(lr), expected));  // in the tiles that were found to fit
+    CHECK(emulator::allocation_count() - before == once);
+  }
+  for (bool tiles : {false, true}) {
+    const Upscaler upscale(net, {.tile_rows = tiles ? 0 : -1, .device = Device::cuda});
+    cuda::synchronize();
+    const int64_t kept = emulator::live_bytes();
+    emulator::With with({.memory = kept});
+    CHECK_THROWS_WITH(upscale(lr), ContainsSubstring("takes at least"));
+    cuda::synchronize();
+    CHECK(emulator::live_bytes() == kept);
+  }
+  cuda::synchronize();
   emulator::check_leaks();
 }
 

@@ -1,5 +1,6 @@
 // Whole images through DGPNet on the GPU, by the library and by the program.
 #include "image/image.h"
+#include "infer/gpu_plan.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
 #include "tests/cli/run.h"
@@ -45,13 +46,15 @@ TEST_CASE("the upscaler on the GPU is the CPU's within 2e-6, and f64's within 1e
   }
 }
 
-TEST_CASE("a result that is not finite, and tiles, are refused on the GPU") {
+TEST_CASE("a result that is not finite is refused on the GPU, tiles are not") {
   if (!device::usable()) return;
   DGPNet net = random_net({2, 8, 1, 3, 1}, 3);
   CHECK_THROWS_WITH(Upscaler(net, {.device = Device::cuda})(Tensor::full({1, 5, 6, 3}, 3e38)),
                     ContainsSubstring("not finite"));
-  CHECK_THROWS_WITH(Upscaler(net, {.tile_rows = 8, .device = Device::cuda}),
-                    ContainsSubstring("not in tiles of 8 rows"));
+  Tensor lr = random_tensor({1, 21, 9, 3}, 5);
+  const Tensor whole = Upscaler(net, {.tile_rows = -1, .device = Device::cuda})(lr);
+  for (int64_t rows : {0, 1, 8, 100})
+    CHECK(same_bits(Upscaler(net, {.tile_rows = rows, .device = Device::cuda})(lr), whole));
 }
 
 TEST_CASE("dgp upscale --device cuda writes what --device cpu writes") {
@@ -74,5 +77,19 @@ TEST_CASE("dgp upscale --device cuda writes what --device cpu writes") {
     different += d > 0;
   }
   CHECK(different * 1000 <= a.numel());
-  CHECK(dgp_run(common + folder / "t.png --device cuda --tile 4").status == 2);
+  const std::vector<Tiling> ways = gpu_tilings(net.config, {9, 13}, 0);
+  const std::string limit =
+      "--max-memory " +
+      std::to_string(GpuPlan(net).bytes() + GpuWorkspace::bytes(net.config, {9, 13}, ways[1]));
+  for (const std::string& options : {std::string("--tile 4"), limit}) {
+    Outcome tiled = dgp_run(common + folder / "t.png --device cuda " + options);
+    INFO(tiled.err);
+    REQUIRE(tiled.status == 0);
+    CHECK(same_bits(read_image(folder / "t.png").pixels, b));
+    CHECK((tiled.err.find("does not hold 13x9 pixels as a whole") != std::string::npos) ==
+          (options == limit));
+  }
+  Outcome low = dgp_run(common + folder / "t.png --device cuda --max-memory 1K");
+  CHECK(low.status == 4);
+  CHECK_THAT(low.err, ContainsSubstring("takes at least"));
 }
