@@ -6,6 +6,8 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include "cli/cli.h"
 #include "cli/eval_report.h"
@@ -64,10 +66,21 @@ Pictures read_pair(const Pair& pair, int64_t scale) {
   return {lr, cut(hr, {0, 0, width, height})};
 }
 
-Tensor run_model(const Upscaler& upscaler, const Tensor& lr) {
-  Tensor y = upscaler(to_float(lr).reshape({1, lr.dim(0), lr.dim(1), 3}));
-  return to_u8(y.reshape({y.dim(1), y.dim(2), 3}));
-}
+// A pair whose picture is under way.
+struct Started {
+  Pictures pictures;
+  Upscaler::Running running;
+
+  Started(const Pair& pair, const Upscaler& upscaler)
+      : pictures(read_pair(pair, upscaler.scale())), running(upscaler.start(to_float(pictures.lr))) {}
+
+  Tensor finish(int64_t scale) {  // u8 [H,W,3]
+    const Tensor& lr = pictures.lr;
+    Tensor y({lr.dim(0) * scale, lr.dim(1) * scale, 3});
+    running.finish([&](const Tensor& rows, int64_t first) { y.slab(first, rows.dim(0)).copy_from(rows); });
+    return to_u8(y);
+  }
+};
 
 // What is known of one picture: scores of what the model is compared with, then of the model, and a crop for
 // the report.
@@ -97,11 +110,10 @@ Result unpack(const std::string& bytes, const std::vector<std::string>& measures
   return result;
 }
 
-Result measure(const Pair& pair, const Upscaler& upscaler, int64_t border, const EvalOptions& options,
+Result measure(const Pair& pair, Started started, int64_t scale, int64_t border, const EvalOptions& options,
                const Scorer& score, const EvalReport* report) {
-  const int64_t scale = upscaler.scale();
-  auto [lr, hr] = read_pair(pair, scale);
-  const Tensor made = run_model(upscaler, lr);
+  const auto& [lr, hr] = started.pictures;
+  const Tensor made = started.finish(scale);
   const Tensor enlarged = scale == 1 ? lr : resized(lr, static_cast<double>(scale));
   if (!options.save.empty()) {
     std::filesystem::create_directories(options.save);
@@ -119,11 +131,16 @@ std::vector<Method> evaluate(const Upscaler& upscaler, const std::vector<Pair>& 
   std::vector<Method> methods{{"model", {}}, {upscaler.scale() == 1 ? "input" : "bicubic", {}}};
   const bool show = !options.quiet && is_terminal(2);
   const auto rank = static_cast<size_t>(ranks.rank()), size = static_cast<size_t>(ranks.size());
+  std::optional<Started> next;
   for (size_t begin = 0; begin < pairs.size(); begin += size) {
     std::string mine;
     if (const size_t i = begin + rank; i < pairs.size()) {
       if (show) std::cerr << "\r\033[K" << i + 1 << "/" << pairs.size() << " " << pairs[i].name << std::flush;
-      mine = pack(measure(pairs[i], upscaler, border, options, score, report), score.measures());
+      Started now = next ? *std::exchange(next, std::nullopt) : Started(pairs[i], upscaler);
+      if (options.device.device == "cuda" && i + size < pairs.size())
+        next.emplace(pairs[i + size], upscaler);  // computed while this one is measured
+      mine = pack(measure(pairs[i], std::move(now), upscaler.scale(), border, options, score, report),
+                  score.measures());
     }
     const auto all = ranks.gather(mine);
     for (size_t r = 0; r < all.size() && begin + r < pairs.size(); ++r) {

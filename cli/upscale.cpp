@@ -1,5 +1,8 @@
 // dgp upscale: images, folders of images and .npy arrays through a DGPNet.
+#include <exception>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "cli/cli.h"
 #include "cli/jobs.h"
@@ -58,19 +61,39 @@ void check_output_size(const Job& job, int64_t width, int64_t height) {
          " pixels; ", ending, " holds at most ", side, " a side", side < kMaxPngSide ? ", .png more" : "");
 }
 
+// An image under way. What went wrong at its start is told when it is finished.
+struct Started {
+  const Job* job;
+  std::unique_ptr<ImageReader> reader = {};
+  std::optional<Upscaler::Running> running = {};
+  std::exception_ptr error = {};
+};
+
+Started start(const Job& job, const Upscaler& upscaler) {
+  Started started{&job};
+  if (job.npy) return started;
+  try {
+    started.reader = std::make_unique<ImageReader>(job.input.string());
+    const ImageInfo& info = started.reader->info();
+    check_output_size(job, info.width * upscaler.scale(), info.height * upscaler.scale());
+    started.running = upscaler.start(*started.reader);
+  } catch (...) {
+    started.error = std::current_exception();
+  }
+  return started;
+}
+
 // Returns "17x9 -> 68x36".
-std::string upscale_image(const Job& job, const Upscaler& upscaler, Progress& progress) {
-  ImageReader reader(job.input.string());
-  ImageInfo result = reader.info();
-  int64_t s = upscaler.scale();
-  result.width *= s, result.height *= s;
-  check_output_size(job, result.width, result.height);
+std::string finish_image(Started& image, const Upscaler& upscaler, Progress& progress) {
+  if (image.error) std::rethrow_exception(image.error);
+  const ImageInfo& info = image.reader->info();
+  ImageInfo result = info;
+  result.width *= upscaler.scale(), result.height *= upscaler.scale();
   progress.expect(result.width * result.height);
-  ImageWriter writer(job.output.string(), result);
-  upscaler.stream(reader, [&](const Tensor& rows, int64_t) { writer.rows(rows); });
+  ImageWriter writer(image.job->output.string(), result);
+  image.running->finish([&](const Tensor& rows, int64_t) { writer.rows(rows); });
   writer.commit();
-  return size_text(reader.info().width, reader.info().height) + " -> " +
-         size_text(result.width, result.height);
+  return size_text(info.width, info.height) + " -> " + size_text(result.width, result.height);
 }
 
 // Rows [1,R,W,3] from or to planes: copy(plane, offset, count, values) moves `count` values of a plane.
@@ -118,12 +141,13 @@ std::string upscale_npy(const Job& job, const Upscaler& upscaler, Progress& prog
 }
 
 // One job; returns its exit status. Interruption ends the program, everything else the job alone.
-int run_job(const Job& job, const Upscaler& upscaler, Progress& progress) {
+int finish(Started started, const Upscaler& upscaler, Progress& progress) {
+  const Job& job = *started.job;
   progress.start(job.input.filename().string());
   try {
     if (job.output.has_parent_path()) fs::create_directories(job.output.parent_path());
     std::string sizes =
-        job.npy ? upscale_npy(job, upscaler, progress) : upscale_image(job, upscaler, progress);
+        job.npy ? upscale_npy(job, upscaler, progress) : finish_image(started, upscaler, progress);
     progress.finish(job.input.string() + " -> " + job.output.string() + "  " + sizes);
     return 0;
   } catch (const Cancelled&) {
@@ -173,8 +197,13 @@ void run_upscale(const UpscaleOptions& options, Ranks& ranks) {
   ranks.wait();  // nothing is written before every rank has listed the files
   int status = 0;
   size_t failed = 0;
+  std::optional<Started> next;
   for (size_t i = first; i < jobs.size(); i += step) {
-    int code = run_job(jobs[i], upscaler, progress);
+    Started job = next ? *std::exchange(next, std::nullopt) : start(jobs[i], upscaler);
+    // On the GPU the next one is computed while this one is written.
+    if (device == Device::cuda && !jobs[i].npy && i + step < jobs.size())
+      next = start(jobs[i + step], upscaler);
+    int code = finish(std::move(job), upscaler, progress);
     if (status == 0) status = code, failed = i;
     if (stop_flag()) throw Exit{stop_exit_code()};
   }

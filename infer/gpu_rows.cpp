@@ -21,7 +21,7 @@ void GpuRows::write() {
   if (resident_.defined()) return;
   down_.send();
   on_their_way_.push_back(placed_);
-  receive();
+  if (on_their_way_.size() > 1) receive();
 }
 
 void GpuRows::flush() {

@@ -8,8 +8,7 @@
 namespace dgp {
 namespace {
 
-constexpr int64_t kTileBytes = int64_t{1} << 28;    // of h in the highest tile
-constexpr int64_t kFinishBytes = int64_t{1} << 26;  // of a band behind the blocks
+constexpr int64_t kTileBytes = int64_t{1} << 28;  // of h in the highest tile
 
 constexpr int64_t kUploadBytes = int64_t{1} << 26;  // of a picture on its way
 
@@ -40,6 +39,7 @@ struct GpuWorkspace::Layout {
     used[phase] += round_up(count, 64);  // every part begins at a multiple of 256 bytes
     return block.defined() ? block.slab(at, count).reshape(shape) : Tensor();
   }
+  Tensor pair(int64_t count) { return part(kAlways, {2, round_up(count, 64)}); }  // for transfers
 };
 
 void GpuWorkspace::lay_out(const DGPNetConfig& c, Layout& layout) {
@@ -57,17 +57,17 @@ void GpuWorkspace::lay_out(const DGPNetConfig& c, Layout& layout) {
     const int64_t lr_rows = std::min(lr_extent.height, std::max((rows + 1) * u, up_rows * u + 3));
     const int64_t f_rows = std::min(height, std::max(rows, up_rows + 2));
     const int64_t row = width * c.channels;
-    lr = GpuRows(Uploads(layout.part(kAlways, {lr_rows * lr_extent.width * 3})), {});
-    f = GpuRows(Uploads(layout.part(kAlways, {f_rows * row})),
-                Downloads(layout.part(kAlways, {std::min(height, tiling.rows + halo + kRowGrid) * row})));
+    lr = GpuRows(Uploads(layout.pair(lr_rows * lr_extent.width * 3)), {});
+    f = GpuRows(Uploads(layout.pair(f_rows * row)),
+                Downloads(layout.pair(std::min(height, tiling.rows + halo + kRowGrid) * row)));
   } else {
     const int64_t band = std::min(lr_extent.height, rows_of(kUploadBytes, lr_extent.width * 12));
-    lr_in = Uploads(layout.part(kAlways, {band * lr_extent.width * 3}));
+    lr_in = Uploads(layout.pair(band * lr_extent.width * 3));
     lr_there = layout.part(kAlways, {lr_extent.height, lr_extent.width, 3});
     lr = GpuRows(lr_there);
     f = GpuRows(layout.part(kAlways, {height, width, c.channels}));
   }
-  result = Downloads(layout.part(kAlways, {kHeader + band_rows_ * hr_width * 3}));
+  result = Downloads(layout.pair(kHeader + band_rows_ * hr_width * 3));
   const int64_t halves = c.branches();
   const int64_t m = halves == 2 && !c.without.contains(Part::interaction) ? 2 * c.channels : c.channels;
   fold = {layout.part(kAlways, {1, k, k, inner}),
@@ -122,10 +122,11 @@ RowRange GpuWorkspace::band(int64_t index) const {
 }
 int64_t GpuWorkspace::bands() const { return (hr_height_ + band_rows_ - 1) / band_rows_; }
 
-std::vector<Tiling> gpu_tilings(const DGPNetConfig& c, const Extent& lr, int64_t tile_rows) {
+std::vector<Tiling> gpu_tilings(const DGPNetConfig& c, const Extent& lr, int64_t tile_rows,
+                                int64_t band_bytes) {
   const auto [height, width] = feature_extent(c, lr);
   const int64_t su = c.scale * c.unshuffle, whole = round_up(height, kRowGrid);
-  const int64_t finish = std::min(whole, rows_of(kFinishBytes, width * 3 * su * su * 4));
+  const int64_t finish = std::min(whole, rows_of(band_bytes, width * 3 * su * su * 4));
   const int64_t tile = tile_rows > 0 ? round_up((tile_rows + c.unshuffle - 1) / c.unshuffle, kRowGrid)
                                      : rows_of(kTileBytes, width * c.branches() * c.channels * 4);
   std::vector<Tiling> ways;

@@ -44,7 +44,9 @@ class GpuWorkspace {
 };
 
 // Ways to cut an image for the GPU, the fastest first: as a whole; tiles, ever lower; tiles with f in the
-// host's memory. tile_rows as in UpscalerOptions.
-std::vector<Tiling> gpu_tilings(const DGPNetConfig& config, const Extent& lr, int64_t tile_rows);
+// host's memory. tile_rows as in UpscalerOptions; band_bytes: of what is made of a band behind the blocks.
+constexpr int64_t kBandBytes = int64_t{1} << 26;
+std::vector<Tiling> gpu_tilings(const DGPNetConfig& config, const Extent& lr, int64_t tile_rows,
+                                int64_t band_bytes = kBandBytes);
 
 }  // namespace dgp

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "infer/gpu.h"
 #include "infer/memory.h"
@@ -88,14 +89,10 @@ struct Upscaler::Impl {
     return {0, 0, false, coming + around.lr_bytes > available_memory() / 2};
   }
 
-  // One image of `count`.
-  void run(const RowStore& lr, const Tiling& tiling, int64_t index, int64_t count,
-           const RowSink& sink) const {
-    auto report = [&](double share) {
-      share = (static_cast<double>(index) + std::min(1.0, share)) / static_cast<double>(count);
-      if (options.progress && !options.progress(share)) throw Cancelled();
-    };
-    if (gpu) return gpu->run(lr, sink, report);
+  using Report = std::function<void(double share)>;
+
+  // One image, on the CPU.
+  void run(const RowStore& lr, const Tiling& tiling, const Report& report, const RowSink& sink) const {
     Extent extent{lr.height(), lr.width()};
     std::unique_ptr<Workspace> space = workspace(extent, tiling);
     double all = plan->work(extent, tiling), done = 0;
@@ -129,12 +126,48 @@ Tensor Upscaler::operator()(const Tensor& lr) const {
   Extent extent{height, width};
   Tiling tiling = impl_->prepare(extent, lr.numel() * scale() * scale() * 4, {});
   Tensor hr({count, height * scale(), width * scale(), 3});
+  auto start_image = [&](int64_t n) {
+    return start_rows(RowStore(lr.slab(n, 1).reshape({height, width, 3})), tiling, n, count);
+  };
+  std::optional<Running> next;
+  if (count > 0) next = start_image(0);
   for (int64_t n = 0; n < count; ++n) {
+    Running running = *std::exchange(next, std::nullopt);
+    if (n + 1 < count) next = start_image(n + 1);
     Tensor image = hr.slab(n, 1).reshape({hr.dim(1), hr.dim(2), 3});
-    impl_->run(RowStore(lr.slab(n, 1).reshape({height, width, 3})), tiling, n, count,
-               [&](const Tensor& rows, int64_t first) { image.slab(first, rows.dim(0)).copy_from(rows); });
+    running.finish(
+        [&](const Tensor& rows, int64_t first) { image.slab(first, rows.dim(0)).copy_from(rows); });
   }
   return hr;
+}
+
+void Upscaler::Running::finish(const RowSink& sink) {
+  finish_(sink);
+  *this = {};
+}
+
+Upscaler::Running Upscaler::start_rows(const RowStore& lr, const Tiling& tiling, int64_t index,
+                                       int64_t count) const {
+  auto report = [impl = impl_, index, count](double share) {
+    share = (static_cast<double>(index) + std::min(1.0, share)) / static_cast<double>(count);
+    if (impl->options.progress && !impl->options.progress(share)) throw Cancelled();
+  };
+  Running running;
+  if (impl_->gpu) {
+    auto image = impl_->gpu->start(lr, report);
+    running.finish_ = [impl = impl_, image](const RowSink& sink) { impl->gpu->finish(image, sink); };
+    running.started_ = {image.get(), [impl = impl_, image](void*) { impl->gpu->forget(image); }};
+  } else {
+    running.finish_ = [=, impl = impl_](const RowSink& sink) { impl->run(lr, tiling, report, sink); };
+  }
+  return running;
+}
+
+Upscaler::Running Upscaler::start(const Tensor& lr) const {
+  check_rank("upscale", "image [H,W,3]", lr, 3);
+  check(lr.dim(2) == 3 && lr.dtype() == DType::f32 && lr.numel() > 0, "upscale: expects f32 [H,W,3], got ",
+        to_string(lr.dtype()), to_string(lr.shape()));
+  return start_rows(RowStore(lr), impl_->prepare({lr.dim(0), lr.dim(1)}, 0, {}), 0, 1);
 }
 
 void Upscaler::stream(int64_t height, int64_t width, const RowFiller& read, const RowSink& sink) const {
@@ -150,7 +183,7 @@ void Upscaler::stream(int64_t height, int64_t width, const RowFiller& read, cons
     read(rows, begin);
     lr.write(begin, rows);
   }
-  impl_->run(lr, tiling, 0, 1, sink);
+  start_rows(lr, tiling, 0, 1).finish(sink);
 }
 
 void Upscaler::stream(const Image& lr, const RowSink& sink) const {
@@ -161,16 +194,29 @@ void Upscaler::stream(const Image& lr, const RowSink& sink) const {
 
 void Upscaler::stream(ImageReader& lr, const RowSink& sink) const { stream_beside(lr, 0, sink); }
 
-void Upscaler::stream_beside(ImageReader& reader, int64_t coming, const RowSink& sink) const {
+Upscaler::Running Upscaler::start(ImageReader& lr) const {
+  if (impl_->gpu) return start_beside(lr, 0);
+  Running running;
+  running.finish_ = [upscaler = *this, &lr](const RowSink& sink) { upscaler.stream(lr, sink); };
+  return running;
+}
+
+void Upscaler::stream_beside(ImageReader& lr, int64_t coming, const RowSink& sink) const {
+  start_beside(lr, coming).finish(sink);
+}
+
+Upscaler::Running Upscaler::start_beside(ImageReader& reader, int64_t coming) const {
   const ImageInfo& info = reader.info();
-  Extent extent{info.height, info.width};
-  Tiling tiling = impl_->prepare(extent, coming,
+  Tiling tiling = impl_->prepare({info.height, info.width}, coming,
                                  {.lr_bytes = Picture::bytes(reader),
                                   .reading_bytes = reader.working_bytes(),
                                   .hr_row_bytes = Picture::finished_row_bytes(info, scale())});
-  Picture picture(reader, tiling.spill);
-  impl_->run(picture.rgb(), tiling, 0, 1,
-             [&](const Tensor& rows, int64_t first) { sink(picture.finished(rows, first, scale()), first); });
+  auto picture = std::make_shared<Picture>(reader, tiling.spill);
+  Running running = start_rows(picture->rgb(), tiling, 0, 1);
+  running.finish_ = [picture, scale = scale(), finish = running.finish_](const RowSink& sink) {
+    finish([&](const Tensor& rows, int64_t first) { sink(picture->finished(rows, first, scale), first); });
+  };
+  return running;
 }
 
 Image Upscaler::operator()(const Image& lr) const {

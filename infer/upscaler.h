@@ -21,6 +21,9 @@
 
 namespace dgp {
 
+class RowStore;
+struct Tiling;
+
 struct UpscalerOptions {
   // Rows of the input a tile, rounded up to the network's grid; 0: chosen from the memory at hand; -1: no
   // tiles.
@@ -70,12 +73,29 @@ class Upscaler {
   using RowFiller = std::function<void(const Tensor& rows, int64_t first)>;
   void stream(int64_t height, int64_t width, const RowFiller& read, const RowSink& sink) const;
 
+  // One of several images: start() the next before finish() of the one before, and on the GPU it is computed
+  // while the rows of that are handed out. On the CPU finish() does everything. Images are finished in the
+  // order of starting; destroyed instead, one is given up.
+  class Running {
+   public:
+    void finish(const RowSink& sink);  // throws what went wrong with this image
+
+   private:
+    friend class Upscaler;
+    std::function<void(const RowSink&)> finish_;
+    std::shared_ptr<void> started_;  // on the GPU
+  };
+  Running start(ImageReader& lr) const;   // which must live until then; rows as stream() gives them
+  Running start(const Tensor& lr) const;  // f32 [H,W,3]; rows f32 [R,W*scale,3]
+
   int64_t scale() const;
 
  private:
   struct Impl;
   // `coming`: bytes that the caller has allocated and will fill meanwhile.
   void stream_beside(ImageReader& lr, int64_t coming, const RowSink& sink) const;
+  Running start_beside(ImageReader& lr, int64_t coming) const;
+  Running start_rows(const RowStore& lr, const Tiling& tiling, int64_t index, int64_t count) const;
 
   std::shared_ptr<const Impl> impl_;
 };

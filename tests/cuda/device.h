@@ -14,19 +14,23 @@ namespace device {
 
 #ifdef DGP_CUDA_EMULATED
 using Order = emulator::Order;
+using Streams = emulator::Streams;
 constexpr bool kEmulated = true;
 #else
 enum class Order { forward, reverse, shuffled };
+enum class Streams { lazy, eager };
 constexpr bool kEmulated = false;
 #endif
 
-// Emulated, for one scope: the order of threads, and without looking between launches where a run is long.
+// Emulated, for one scope: the order of threads and of streams, and without looking between launches where a
+// run is long.
 struct With {
 #ifdef DGP_CUDA_EMULATED
   emulator::With settings;
-  explicit With(Order order, bool thorough = true) : settings({.order = order, .thorough = thorough}) {}
+  explicit With(Order order, bool thorough = true, Streams streams = Streams::lazy)
+      : settings({.order = order, .streams = streams, .thorough = thorough}) {}
 #else
-  explicit With(Order, bool = true) {}
+  explicit With(Order, bool = true, Streams = Streams::lazy) {}
 #endif
 };
 

@@ -35,7 +35,6 @@ TEST_CASE("as a whole, in tiles and with features in the host's memory the GPU g
     DGPNetConfig config;
     int64_t height, width;
   };
-  device::With quick(device::Order::shuffled, false);
   for (const Case& c :
        {Case{{4, 8, 2, 3, 1}, 37, 11}, Case{{2, 8, 2, 5, 1}, 29, 9}, Case{{1, 4, 2, 3, 4}, 62, 37},
         Case{{2, 8, 1, 3, 3}, 28, 11}, Case{{3, 4, 2, 1, 1}, 9, 6}, Case{{1, 4, 1, 7, 2}, 35, 9},
@@ -51,8 +50,11 @@ TEST_CASE("as a whole, in tiles and with features in the host's memory the GPU g
       for (const Tiling& t :
            {Tiling{64, 4, true, false}, Tiling{4, 4, false, false}, Tiling{12, 8, false, false},
             Tiling{4, 4, false, true}, Tiling{8, 12, false, true}, Tiling{64, 4, false, true}}) {
-        CAPTURE(t.rows, t.finish_rows, t.keep, t.spill);
-        CHECK(same_bits(run(plan, lr, t), expected));
+        for (auto streams : {device::Streams::lazy, device::Streams::eager}) {
+          CAPTURE(t.rows, t.finish_rows, t.keep, t.spill, streams == device::Streams::eager);
+          device::With quick(device::Order::shuffled, false, streams);
+          CHECK(same_bits(run(plan, lr, t), expected));
+        }
       }
     }
     device::check_leaks();
@@ -119,6 +121,90 @@ TEST_CASE("on the device itself the GPU gives the same bits") {
     for (int i = 0; i < 3; ++i)
       CHECK(
           same_bits(upscaler.on_device(there).to(Device::cpu), Upscaler(net, {.device = Device::cuda})(lr)));
+  }
+  device::check_leaks();
+}
+
+// Images of two sizes, in several bands, started before the one before them is finished: from the second of a
+// size on as graphs.
+TEST_CASE("images that overlap on the GPU give the bits that each gives alone") {
+  if (!device::usable()) return;
+  DGPNet net = random_net({2, 4, 2, 3, 1}, 3);
+  std::vector<Tensor> lr, expected;
+  for (uint64_t i = 0; i < 9; ++i) {
+    lr.push_back(random_tensor(i < 5 ? Shape{13, 9, 3} : Shape{7, 16, 3}, 10 + i));
+    const Shape& s = lr.back().shape();
+    expected.push_back(Upscaler(net, {.device = Device::cuda})(lr.back().reshape({1, s[0], s[1], 3})));
+  }
+  for (int64_t band_bytes : {int64_t{1} << 26, int64_t{1}})  // one band, and as many as can be
+    for (auto streams : {device::Streams::lazy, device::Streams::eager}) {
+      device::With quick(device::Order::reverse, false, streams);
+      {
+        GpuUpscaler upscaler(net, {}, band_bytes);
+        std::vector<std::shared_ptr<GpuUpscaler::Image>> images;
+        auto check_finished = [&](size_t i) {
+          Tensor got(expected[i].shape());
+          int64_t bands = 0;
+          upscaler.finish(images[i], [&](const Tensor& rows, int64_t first) {
+            got.reshape({got.dim(1), got.dim(2), 3}).slab(first, rows.dim(0)).copy_from(rows);
+            ++bands;
+          });
+          CAPTURE(i, band_bytes, streams == device::Streams::eager);
+          CHECK(bands == (band_bytes == 1 ? (lr[i].dim(0) + 3) / 4 : 1));
+          CHECK(same_bits(got, expected[i]));
+        };
+        for (size_t i = 0; i < lr.size(); ++i) {
+          images.push_back(upscaler.start(RowStore(lr[i])));
+          if (i > 0) check_finished(i - 1);
+        }
+        check_finished(lr.size() - 1);
+      }
+      device::check_leaks();
+    }
+}
+
+TEST_CASE("a large picture goes up in bands") {
+  if (!device::usable()) return;
+  device::With quick(device::Order::forward, false, device::Streams::eager);
+  const DGPNetConfig config{1, 1, 0, 1, 1};
+  const Extent extent{2400, 2400};
+  Tensor lr({extent.height, extent.width, 3});
+  for (int64_t i = 0; i < lr.numel(); ++i) lr.data<float>()[i] = static_cast<float>(i % 9973);
+  {
+    GpuWorkspace space(config, extent, {4, 4, false, false});
+    space.take(RowStore(lr));
+    CHECK(same_bits(space.lr_there.to(Device::cpu), lr));
+  }
+  device::check_leaks();
+}
+
+TEST_CASE("an image that fails, or is given up, leaves those beside it alone") {
+  if (!device::usable()) return;
+  DGPNet net = random_net({2, 4, 1, 3, 1}, 3);
+  Tensor good = random_tensor({9, 7, 3}, 5), bad = Tensor::full({9, 7, 3}, 3e38);
+  const Tensor expected = Upscaler(net, {.device = Device::cuda})(good.reshape({1, 9, 7, 3}));
+  device::With quick(device::Order::forward, false);
+  {
+    const Upscaler upscaler(net, {.device = Device::cuda});
+    auto result_of = [&](Upscaler::Running& running) {
+      Tensor got({1, 18, 14, 3});
+      running.finish([&](const Tensor& rows, int64_t first) {
+        got.reshape({18, 14, 3}).slab(first, rows.dim(0)).copy_from(rows);
+      });
+      return got;
+    };
+    auto first = upscaler.start(bad), second = upscaler.start(good);
+    CHECK_THROWS_WITH(result_of(first), ContainsSubstring("not finite"));
+    CHECK(same_bits(result_of(second), expected));
+    {
+      auto given_up = upscaler.start(good), behind = upscaler.start(good);
+      CHECK_THROWS_WITH(result_of(behind), ContainsSubstring("in the order in which they were started"));
+    }
+    auto third = upscaler.start(good), fourth = upscaler.start(good);
+    auto full = [](const Tensor&, int64_t) { throw std::runtime_error("the disk is full"); };
+    CHECK_THROWS_WITH(third.finish(full), ContainsSubstring("the disk is full"));
+    CHECK(same_bits(result_of(fourth), expected));
+    CHECK(same_bits(upscaler(good.reshape({1, 9, 7, 3})), expected));
   }
   device::check_leaks();
 }

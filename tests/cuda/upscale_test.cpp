@@ -1,4 +1,7 @@
 // Whole images through DGPNet on the GPU, by the library and by the program.
+#include <filesystem>
+#include <fstream>
+
 #include "image/image.h"
 #include "infer/gpu_plan.h"
 #include "infer/upscaler.h"
@@ -92,4 +95,26 @@ TEST_CASE("dgp upscale --device cuda writes what --device cpu writes") {
   Outcome low = dgp_run(common + folder / "t.png --device cuda --max-memory 1K");
   CHECK(low.status == 4);
   CHECK_THAT(low.err, ContainsSubstring("takes at least"));
+}
+
+// Each is computed while the one before is written; what is wrong with one is told of that one.
+TEST_CASE("dgp upscale --device cuda takes a folder") {
+  if (!device::usable()) return;
+  TempFolder folder;
+  DGPNet net = random_net({2, 4, 1, 3, 1}, 3);
+  save_model(folder / "m.safetensors", net);
+  const std::string common = " -m " + folder / "m.safetensors" + " --device cuda -o ";
+  std::filesystem::create_directory(folder.path / "in");
+  for (const auto& [name, height] : {std::pair{"a", 9}, {"b", 9}, {"d", 9}, {"e", 6}})
+    write_image(folder / "in/" + name + ".png", {random_tensor({height, 7, 3}, 5 + name[0]), 8});
+  std::ofstream(folder / "in/c.png") << "not a picture";
+  const Outcome all = dgp_run("upscale " + folder / "in" + common + folder / "out");
+  INFO(all.err);
+  CHECK(all.status == 3);
+  CHECK_THAT(all.err, ContainsSubstring("c.png: ") && ContainsSubstring("1 of 5 files failed"));
+  for (const std::string name : {"a", "b", "d", "e"}) {
+    REQUIRE(dgp_run("upscale " + folder / "in/" + name + ".png" + common + folder / "one.png").status == 0);
+    CHECK(
+        same_bits(read_image(folder / "out/" + name + ".png").pixels, read_image(folder / "one.png").pixels));
+  }
 }

@@ -46,8 +46,13 @@ enum class Placement {
   begin
 };  // the edge of its pages that a buffer lies against: where bounds are exact
 
+// Which work of several streams comes first, where events leave it open: only what is waited for, and what
+// that waits for; or whatever the other streams can do.
+enum class Streams { lazy, eager };
+
 struct Settings {
   Order order = Order::forward;
+  Streams streams = Streams::lazy;
   // Runs every launch forward, reversed and shuffled from the same memory and compares what is left: results
   // that depend on the order of threads or blocks mean a missing barrier, or float atomics.
   bool every_order = false;
@@ -203,9 +208,12 @@ T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> val
 // The part of the CUDA runtime that dgp uses.
 namespace emulator {
 struct Event;
-}
+struct Graph;
+}  // namespace emulator
 using cudaStream_t = emulator::Stream*;
 using cudaEvent_t = emulator::Event*;
+using cudaGraph_t = emulator::Graph*;
+using cudaGraphExec_t = emulator::Graph*;
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorMemoryAllocation = 2,
@@ -215,6 +223,9 @@ enum cudaError_t {
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostRegisterDefault = 0;
+
 struct cudaDeviceProp {
   char name[256];
   int major, minor;  // compute capability
@@ -228,9 +239,12 @@ const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaStreamCreate(cudaStream_t* stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
 cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
@@ -240,6 +254,18 @@ cudaError_t cudaFreeAsync(void* block, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaHostRegister(void* memory, size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void* memory);
+
+// What is queued on a stream between begin and end is recorded, to be run by every launch: kernels, copies
+// and fills of device memory, and allocations that are freed again. All else is a Fault.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
 // The part of cuBLAS.
 namespace emulator {

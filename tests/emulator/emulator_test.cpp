@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "tensor/cuda.h"
+#include "tensor/cuda_gemm.h"
+#include "tensor/cuda_stream.h"
 #include "tensor/error.h"
 #include "tensor/half.h"
 #include "tests/emulator/planted.h"
@@ -254,6 +256,167 @@ TEST_CASE("a stream runs in order, when it is waited for") {
   dgp::cuda::copy(x.data(), y.data() + 4, 16);
   CHECK(y.back() == std::vector<float>{100, 101, 102, 103, 104, 105, 106, 107});
   CHECK(x.back() == std::vector<float>{104, 105, 106, 107, 0, 0, 0, 0});
+}
+
+// x goes up on a queue of its own, a kernel copies it to y, and y comes down on another.
+std::vector<float> there_and_back(bool wait_for_upload, bool wait_for_kernel) {
+  using namespace dgp::cuda;
+  const PageLocked host(8), result(8);
+  Floats x(8), y(8);
+  dgp::cuda::synchronize();
+  for (int i = 0; i < 8; ++i) host.tensor().data<float>()[i] = static_cast<float>(i);
+  std::fill_n(result.tensor().data<float>(), 8, -1.0F);
+  Event uploaded, copied, down;
+  upload(x.data(), host.tensor().bytes(), 32);
+  uploaded.record(Queue::upload);
+  if (wait_for_upload) uploaded.hold(Queue::main);
+  planted::copy(x.data(), y.data(), 0, 8);
+  copied.record(Queue::main);
+  if (wait_for_kernel) copied.hold(Queue::download);
+  download(result.tensor().bytes(), y.data(), 32);
+  down.record(Queue::download);
+  down.wait();
+  std::vector<float> got(result.tensor().data<float>(), result.tensor().data<float>() + 8);
+  dgp::cuda::synchronize();
+  uploaded.wait();
+  return got;
+}
+
+TEST_CASE("a missing wait for an event shows when the other stream comes later, or first") {
+  using emulator::Streams;
+  for (Streams streams : {Streams::lazy, Streams::eager}) {
+    With with({.streams = streams});
+    CHECK(there_and_back(true, true) == ramp(8));
+  }
+  With with({.streams = Streams::lazy});
+  CHECK(there_and_back(false, true) != ramp(8));
+  CHECK(there_and_back(true, false) != ramp(8));
+}
+
+// A buffer that is written again while it still goes down: without the wait this shows when main comes first.
+TEST_CASE("a buffer used again before it was read shows when the other stream comes first") {
+  using namespace dgp::cuda;
+  using emulator::Streams;
+  auto twice = [](Streams streams, bool wait) {
+    With with({.streams = streams});
+    const PageLocked result(8);
+    Floats x(ramp(8)), y(8);
+    Event made, down;
+    planted::copy(x.data(), y.data(), 0, 8);
+    made.record(Queue::main);
+    made.hold(Queue::download);
+    download(result.tensor().bytes(), y.data(), 32);
+    down.record(Queue::download);
+    if (wait) down.hold(Queue::main);
+    dgp::cuda::zero(y.data(), 32);
+    down.wait();
+    std::vector<float> got(result.tensor().data<float>(), result.tensor().data<float>() + 8);
+    dgp::cuda::synchronize();
+    return got;
+  };
+  CHECK(twice(Streams::lazy, true) == ramp(8));
+  CHECK(twice(Streams::eager, true) == ramp(8));
+  CHECK(twice(Streams::eager, false) == std::vector<float>(8, 0.0F));
+}
+
+TEST_CASE("page-locked memory is read when a copy runs, and must still be locked then") {
+  using namespace dgp::cuda;
+  Floats x(8);
+  dgp::cuda::synchronize();
+  Event up;
+  {
+    const PageLocked host(8);
+    std::fill_n(host.tensor().data<float>(), 8, 1.0F);
+    upload(x.data(), host.tensor().bytes(), 32);
+    up.record(Queue::upload);
+    std::fill_n(host.tensor().data<float>(), 8, 2.0F);  // too early
+    CHECK_THAT(fault_of(emulator::check_leaks), ContainsSubstring("page-locked memory, 4096 bytes"));
+    up.wait();
+    CHECK(x.back() == std::vector<float>(8, 2.0F));
+    upload(x.data(), host.tensor().bytes(), 32);
+    up.record(Queue::upload);
+  }
+  CHECK_THAT(fault_of([&] { up.wait(); }), ContainsSubstring("not locked any more"));
+  With with({.fail_allocation = 0});
+  CHECK_THROWS_WITH(PageLocked(8), ContainsSubstring("cannot be page-locked"));
+}
+
+TEST_CASE("a graph is recorded once and runs as often as it is launched") {
+  using namespace dgp::cuda;
+  Floats x(ramp(8)), y(8);
+  const Graph graph([&] {
+    planted::copy(x.data(), y.data(), 0, 8);
+    dgp::cuda::copy(x.data(), y.data() + 4, 16);
+  });
+  CHECK(std::isnan(y.back()[0]));
+  graph.launch();
+  CHECK(y.back() == ramp(8));
+  CHECK(x.back() == std::vector<float>{4, 5, 6, 7, 4, 5, 6, 7});
+  graph.launch();
+  CHECK(y.back() == std::vector<float>{4, 5, 6, 7, 4, 5, 6, 7});
+}
+
+TEST_CASE("memory that a graph allocates and frees is there for every launch, and goes with the graph") {
+  using namespace dgp::cuda;
+  Floats x(ramp(8)), y(8);
+  dgp::cuda::synchronize();
+  const int64_t before = emulator::live_buffers();
+  {
+    const Graph graph([&] {
+      Floats between(8);
+      planted::copy(between.data(), y.data() + 4, 0, 4);  // nothing yet, at any launch
+      planted::copy(x.data(), between.data(), 0, 8);
+      planted::copy(between.data(), y.data(), 0, 4);
+    });
+    CHECK(emulator::live_buffers() == before + 1);
+    for (int i = 0; i < 2; ++i) {
+      graph.launch();
+      const std::vector<float> got = y.back();
+      CHECK(std::vector<float>(got.begin(), got.begin() + 4) == ramp(4));
+      CHECK(std::isnan(got[4]));
+    }
+  }
+  CHECK(emulator::live_buffers() == before);
+}
+
+TEST_CASE("what a graph cannot hold, and memory freed since it was recorded, are reported") {
+  using namespace dgp::cuda;
+  Floats x(ramp(8)), y(8);
+  std::vector<float> host(8);
+  auto fault_in_graph = [&](const std::function<void()>& body) {
+    return fault_of([&] { Graph graph(body); });
+  };
+  std::unique_ptr<Floats> kept;
+  CHECK_THAT(fault_in_graph([&] { kept = std::make_unique<Floats>(8); }),
+             ContainsSubstring("allocated in a graph is not freed in it"));
+  CHECK_THAT(fault_in_graph([] { dgp::cuda::synchronize(); }), ContainsSubstring("a wait of the host while"));
+  CHECK_THAT(fault_in_graph([&] { to_device(x.data(), host.data(), 32); }),
+             ContainsSubstring("a copy from or to the host while"));
+  CHECK_THAT(fault_in_graph([&] {
+               gemm_by_blas({.ta = false,
+                             .tb = false,
+                             .m = 2,
+                             .n = 2,
+                             .k = 2,
+                             .a = x.data(),
+                             .lda = 2,
+                             .b = x.data(),
+                             .ldb = 2,
+                             .c = y.data(),
+                             .ldc = 2});
+             }),
+             ContainsSubstring("a call of cuBLAS while"));
+  auto gone = std::make_unique<Floats>(ramp(8));
+  const Graph copies([&] { planted::copy(gone->data(), y.data(), 0, 8); });
+  const Graph zeros([&] { dgp::cuda::zero(gone->data(), 32); });
+  gone.reset();
+  CHECK_THAT(fault_of([&] { copies.launch(); }), ContainsSubstring("freed memory"));
+  CHECK_THAT(fault_of([&] { zeros.launch(); }), ContainsSubstring("use after free"));
+}
+
+TEST_CASE("a copy within device memory may not overlap itself") {
+  Floats x(ramp(8));
+  CHECK_THAT(fault_of([&] { dgp::cuda::copy(x.data(), x.data() + 1, 16); }), ContainsSubstring("overlap"));
 }
 
 TEST_CASE("shuffles and votes of a warp") {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -63,6 +64,33 @@ const Buffer& checked(const void* at, size_t bytes, const char* what) {
   return *buffer;
 }
 
+std::map<const std::byte*, size_t>& locked_memory() {  // bytes from an address
+  static std::map<const std::byte*, size_t> all;
+  return all;
+}
+
+bool page_locked(const void* at, size_t bytes) {
+  auto* from = static_cast<const std::byte*>(at);
+  auto above = locked_memory().upper_bound(from);
+  if (above == locked_memory().begin()) return false;
+  auto [begin, size] = *std::prev(above);
+  return from + bytes <= begin + size;
+}
+
+// Whether the settings choose this allocation to fail.
+bool to_fail() {
+  bool chosen = settings().fail_allocation == 0;
+  if (settings().fail_allocation >= 0) --settings().fail_allocation;
+  return chosen;
+}
+
+int devices_told() {
+  const char* text = std::getenv("DGP_EMULATOR_DEVICES");
+  return text ? std::max(1, std::atoi(text)) : 1;
+}
+
+}  // namespace
+
 void release(void* block) {
   auto found = std::find_if(buffers.begin(), buffers.end(),
                             [&](auto& b) { return b->memory.maps(block) && b->memory.data() == block; });
@@ -80,12 +108,12 @@ void release(void* block) {
   }
 }
 
-int devices_told() {
-  const char* text = std::getenv("DGP_EMULATOR_DEVICES");
-  return text ? std::max(1, std::atoi(text)) : 1;
+void forget_values(void* block) {
+  const Guarded& memory = checked(block, 0, "an allocation in a graph").memory;
+  memory.open();
+  memory.fill();
+  if (settings().thorough) memory.close();
 }
-
-}  // namespace
 
 Settings& settings() {
   static Settings instance{.thorough = !std::getenv("DGP_EMULATOR_QUICK"), .devices = devices_told()};
@@ -213,7 +241,7 @@ void host_code(const std::function<void()>& f) {
   f();
 }
 
-int64_t live_buffers() { return static_cast<int64_t>(live().size()); }
+int64_t live_buffers() { return static_cast<int64_t>(live().size() + locked_memory().size()); }
 int64_t live_bytes() {
   int64_t sum = 0;
   for (Buffer* buffer : live()) sum += static_cast<int64_t>(buffer->memory.bytes());
@@ -225,38 +253,13 @@ void check_leaks() {
   for (Buffer* buffer : live())
     text +=
         "\n  buffer " + std::to_string(buffer->id) + ", " + std::to_string(buffer->memory.bytes()) + " bytes";
+  for (auto& [at, bytes] : locked_memory())
+    text += "\n  page-locked memory, " + std::to_string(bytes) + " bytes";
   if (!text.empty()) throw Fault("never freed:" + text);
 }
 bool is_device(const void* pointer) {
   Buffer* buffer = find(pointer);
   return buffer && !buffer->freed;
-}
-
-struct Stream {
-  struct Work {
-    std::function<void()> run;
-    bool frees;
-  };
-  std::deque<Work> queue;
-
-  // What follows a fault has nothing to stand on; only memory is still given back.
-  void drain() {
-    std::exception_ptr fault;
-    while (!queue.empty()) {
-      Work work = std::move(queue.front());
-      queue.pop_front();
-      try {
-        if (!fault || work.frees) work.run();
-      } catch (...) {
-        if (!fault) fault = std::current_exception();
-      }
-    }
-    if (fault) std::rethrow_exception(fault);
-  }
-};
-
-void enqueue(Stream* stream, std::function<void()> work) {
-  stream->queue.push_back({std::move(work), false});
 }
 
 }  // namespace emulator
@@ -298,36 +301,20 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = static_cast<size_t>(std::max<int64_t>(0, settings().memory - live_bytes()));
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  *stream = new Stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  stream->drain();
-  delete stream;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  stream->drain();
-  return cudaSuccess;
-}
-
 cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t stream) {
   install_fault_handler();
-  bool chosen = settings().fail_allocation == 0;
-  if (settings().fail_allocation >= 0) --settings().fail_allocation;
-  if (chosen) return cudaErrorMemoryAllocation;
-  if (live_bytes() + static_cast<int64_t>(bytes) > settings().memory)
-    stream->drain();  // frees may be waiting
+  if (to_fail()) return cudaErrorMemoryAllocation;
+  if (live_bytes() + static_cast<int64_t>(bytes) > settings().memory) finish(stream);  // frees may be waiting
   if (live_bytes() + static_cast<int64_t>(bytes) > settings().memory) return cudaErrorMemoryAllocation;
   buffers.push_back(std::unique_ptr<Buffer>(new Buffer{Guarded(bytes, settings().placement), next_id++}));
   if (settings().thorough) buffers.back()->memory.close();
   *block = buffers.back()->memory.data();
+  note_allocation(stream, *block);
   return cudaSuccess;
 }
 
 cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
-  if (block) stream->queue.push_back({[=] { release(block); }, true});
+  if (block) enqueue_free(stream, block);
   return cudaSuccess;
 }
 
@@ -338,16 +325,26 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   auto writes = [=] { return &checked(to, bytes, "copy writes").memory; };
   if ((kind == cudaMemcpyHostToDevice && find(from)) || (kind == cudaMemcpyDeviceToHost && find(to)))
     throw Fault("copy: the host's side of it is device memory");
+  if (kind != cudaMemcpyDeviceToDevice) refuse_in_capture(stream, "a copy from or to the host");
   if (kind == cudaMemcpyHostToDevice) {
-    // Pageable memory is staged before the call returns.
-    enqueue(stream, [=, staged = std::vector<std::byte>(source, source + bytes)] {
+    // Pageable memory is staged before the call returns; page-locked memory is read when the copy runs.
+    const bool locked = page_locked(from, bytes);
+    std::vector<std::byte> staged;
+    if (!locked) staged.assign(source, source + bytes);
+    enqueue(stream, [=] {
+      if (locked && !page_locked(from, bytes)) throw Fault("copy: the host's memory is not locked any more");
       const Guarded* target = writes();
       target->open();
-      std::copy(staged.begin(), staged.end(), static_cast<std::byte*>(to));
+      std::memcpy(to, locked ? source : staged.data(), bytes);
       if (settings().thorough) target->close();
     });
   } else {
+    const bool locked = page_locked(to, bytes);
+    if (kind == cudaMemcpyDeviceToDevice && source < static_cast<std::byte*>(to) + bytes &&
+        static_cast<std::byte*>(to) < source + bytes)
+      throw Fault("copy: source and target overlap");
     enqueue(stream, [=] {
+      if (locked && !page_locked(to, bytes)) throw Fault("copy: the host's memory is not locked any more");
       const Guarded *origin = reads(), *target = kind == cudaMemcpyDeviceToDevice ? writes() : nullptr;
       origin->open();
       if (target) target->open();
@@ -356,6 +353,19 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
       if (target && settings().thorough) target->close();
     });
   }
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void* memory, size_t bytes, unsigned) {
+  if (to_fail()) return cudaErrorMemoryAllocation;
+  ++next_id;
+  if (!locked_memory().emplace(static_cast<const std::byte*>(memory), bytes).second)
+    throw Fault("memory is locked that is locked already");
+  return cudaSuccess;
+}
+cudaError_t cudaHostUnregister(void* memory) {
+  if (locked_memory().erase(static_cast<const std::byte*>(memory)) == 0)
+    throw Fault("memory is unlocked that was not locked");
   return cudaSuccess;
 }
 

@@ -51,6 +51,17 @@ std::vector<Buffer*> live();
 void check_range(const void* at, size_t bytes, const char* what);  // throws Fault unless in one live buffer
 void check_slack();  // throws Fault naming the buffer that was written beyond its edges
 
+// Buffers by the address at which they begin.
+void release(void* block);        // throws Fault where none does, or was freed, or was written beyond
+void forget_values(void* block);  // as if nothing had been written to it
+
+// On streams (streams.cpp). A graph may allocate what it frees itself: the block lives as long as the graph.
+void enqueue_free(Stream* stream, void* block);  // done even after a fault
+void note_allocation(Stream* stream, void* block);
+void finish(Stream* stream);  // waits for all that is queued
+bool capturing(const Stream* stream);
+void refuse_in_capture(const Stream* stream, const std::string& what);
+
 // What is wrong with an access there; in words, for a Fault.
 std::string explain(const void* address, bool write, bool in_launch);
 
