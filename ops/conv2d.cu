@@ -73,20 +73,29 @@ void run_tiles(const Convolution& p, int64_t images) {
     launch(conv2d_kernel<X, W, 64, 64>, grid_of(p, images, 64, 64), 256, p);
 }
 
-// [sets, O, taps, C/g] f32 as factors; with `turn` as kernels of the gradient, [sets, C, taps in reverse,
-// O/g].
+// How weights are laid out for a kernel, from [sets, O, taps, C/g].
+struct Layout {
+  int taps, inputs, outputs, groups, pitch;  // inputs and outputs of a group
+  bool turn;                                 // kernels of the gradient: inputs and outputs, taps in reverse
+  bool tf32, interleave;                     // see conv2d_cuda.h
+};
+
 template <class W>
-__global__ void weights_kernel(const float* w, int64_t taps, int64_t cg, int64_t og, int64_t groups,
-                               bool turn, W* to, int64_t n) {
+__global__ void weights_kernel(const float* w, Layout to, W* rows, int64_t n) {
   int64_t i = element();
   if (i >= n) return;
-  int64_t from = i;
-  if (turn) {
-    int64_t o = i % og, tap = i / og % taps, c = i / (og * taps) % cg, group = i / (og * taps * cg) % groups;
-    int64_t set = i / (og * taps * cg * groups);
-    from = (((set * groups + group) * og + o) * taps + taps - 1 - tap) * cg + c;
+  int64_t row = i / to.pitch, k = i % to.pitch;
+  if (to.interleave) k = k / 8 * 8 + k % 2 * 4 + k % 8 / 2;
+  float value = 0;
+  if (k < to.taps * to.inputs) {
+    int64_t from = row * to.taps * to.inputs + k;
+    if (to.turn) {
+      int64_t tap = k / to.inputs, c = k % to.inputs, set_and_group = row / to.outputs;
+      from = ((set_and_group * to.inputs + c) * to.taps + to.taps - 1 - tap) * to.outputs + row % to.outputs;
+    }
+    value = w[from];
   }
-  to[i] = W(w[from]);
+  rows[i] = W(to.tf32 ? half_detail::float_of(to_tf32(value)) : value);
 }
 
 // What is multiplied: of a map's 16 bits, what is read before what is written; else what is in use.
@@ -101,19 +110,32 @@ void run(Convolution p, int64_t images, const Tensor& w, bool turn) {
   if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
   Factors factors = factors_of(p.x.type, p.y.type);
   DType type = factors == Factors::bf16 ? DType::bf16 : factors == Factors::f16 ? DType::f16 : DType::f32;
-  Tensor prepared;
+  const bool fast = factors != Factors::f32 && has_tensor_cores();
+  const int og = p.o / p.groups, depth = p.kh * p.kw * (p.c / p.groups), step = fast ? stage_terms(p) : 1;
+  p.pitch = (depth + step - 1) / step * step;
   p.weights = w.device_data<float>();
-  if (turn || type != DType::f32) {
-    prepared = Tensor(w.shape(), type, Device::cuda);
-    int64_t inner = turn ? p.o / p.groups : p.c / p.groups, outer = turn ? p.c / p.groups : p.o / p.groups;
+  Tensor prepared;
+  if (turn || fast || type != DType::f32) {
+    prepared = Tensor({w.numel() / depth, p.pitch}, type, Device::cuda);
+    Layout to{p.kh * p.kw,
+              p.c / p.groups,
+              og,
+              p.groups,
+              p.pitch,
+              turn,
+              fast && factors == Factors::tf32,
+              fast && p.x.type == DType::f32 && type != DType::f32};
     dispatch_map(type, [&](auto zero) {
       using W = decltype(zero);
-      launch(weights_kernel<W>, blocks_for(w.numel()), kBlock, w.device_data<float>(), p.kh * p.kw, inner,
-             outer, p.groups, turn, prepared.device_data<W>(), w.numel());
+      launch(weights_kernel<W>, blocks_for(prepared.numel()), kBlock, w.device_data<float>(), to,
+             prepared.device_data<W>(), prepared.numel());
       p.weights = prepared.device_data<W>();
     });
   }
-  if (factors != Factors::f32 && has_tensor_cores()) return run_on_tensor_cores(p, images, factors);
+  p.by_fours = og % 4 == 0;
+  for (const Array& map : {p.y, p.a, p.residual})
+    p.by_fours = p.by_fours && map.starts_at_multiple_of(map.type == DType::f32 ? 16 : 8);
+  if (fast) return run_on_tensor_cores(p, images, factors);
   dispatch_map(type, [&](auto factor) {
     using W = decltype(factor);
     p.x.type == DType::f32 ? run_tiles<float, W>(p, images) : run_tiles<W, W>(p, images);

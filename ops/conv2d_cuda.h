@@ -8,10 +8,18 @@
 
 namespace dgp::cuda {
 
+// Four values, loaded and stored as one where they begin at a multiple of their size.
+template <class T>
+struct alignas(4 * sizeof(T)) Four {
+  T value[4];
+};
+
 // An array of f32, bf16 or f16, or none: for what a kernel reads or writes once, and need not be made for.
 struct Array {
   void* data = nullptr;
   DType type = DType::f32;
+
+  bool starts_at_multiple_of(size_t bytes) const { return reinterpret_cast<uintptr_t>(data) % bytes == 0; }
 
   __device__ float load(int64_t i) const {
     if (type == DType::bf16) return static_cast<const bf16*>(data)[i];
@@ -25,6 +33,31 @@ struct Array {
       static_cast<f16*>(data)[i] = f16(value);
     else
       static_cast<float*>(data)[i] = value;
+  }
+
+  // The same of values i..i+3, where i and the array's beginning allow it.
+  __device__ void load_four(int64_t i, float (&to)[4]) const {
+    if (type == DType::bf16) return load_as<bf16>(i, to);
+    if (type == DType::f16) return load_as<f16>(i, to);
+    load_as<float>(i, to);
+  }
+  __device__ void store_four(int64_t i, const float (&values)[4]) const {
+    if (type == DType::bf16) return store_as<bf16>(i, values);
+    if (type == DType::f16) return store_as<f16>(i, values);
+    store_as<float>(i, values);
+  }
+
+ private:
+  template <class T>
+  __device__ void load_as(int64_t i, float (&to)[4]) const {
+    Four<T> four = *reinterpret_cast<const Four<T>*>(static_cast<const T*>(data) + i);
+    for (int e = 0; e < 4; ++e) to[e] = static_cast<float>(four.value[e]);
+  }
+  template <class T>
+  __device__ void store_as(int64_t i, const float (&values)[4]) const {
+    Four<T> four;
+    for (int e = 0; e < 4; ++e) four.value[e] = T(values[e]);
+    *reinterpret_cast<Four<T>*>(static_cast<T*>(data) + i) = four;
   }
 };
 
@@ -52,7 +85,9 @@ struct Convolution {
   bool w_per_image, b_per_image;
   float slope;
   Array x, residual, y, a;  // a: for the result before the residual is added
-  const void* weights;      // [sets, O, taps, C/groups] of the factors' type
+  const void* weights;      // [sets, O, pitch] of the factors' type: taps x C/groups, and room
+  int pitch;
+  bool by_fours;  // results may be stored four at a time
   const float* b;
 };
 
@@ -95,6 +130,22 @@ __device__ inline void store_at(const Convolution& p, int64_t image, int64_t pix
   p.y.store(at, z + (p.residual.data ? p.residual.load(at) : 0.0F));
 }
 
+// The same of four outputs, where p.by_fours.
+__device__ inline void store_four(const Convolution& p, int64_t image, int64_t pixel, int64_t o,
+                                  const float* sums) {
+  int64_t at = (image * p.y_rows * p.ow + pixel) * p.o + o;
+  const float* b = p.b ? p.b + (p.b_per_image ? image * p.o : 0) + o : nullptr;
+  float z[4], residual[4] = {};
+  for (int e = 0; e < 4; ++e) {
+    z[e] = sums[e] + (b ? b[e] : 0.0F);
+    z[e] = z[e] > 0 ? z[e] : p.slope * z[e];
+  }
+  if (p.a.data) p.a.store_four(at, z);
+  if (p.residual.data) p.residual.load_four(at, residual);
+  for (int e = 0; e < 4; ++e) z[e] += residual[e];
+  p.y.store_four(at, z);
+}
+
 // (tiles of pixels, tiles of outputs of a group, images * groups), for tiles of so many pixels and outputs.
 inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, int64_t tile_outputs) {
   int64_t pixels = int64_t{p.y_rows} * p.ow, tiles = (pixels + tile_pixels - 1) / tile_pixels;
@@ -103,7 +154,31 @@ inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, i
   return {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)};
 }
 
-// The whole convolution on tensor cores; factors: all but f32.
+// The whole convolution on tensor cores, of factors that are not f32. Its weights' rows are filled with zeros
+// to a multiple of stage_terms(p). Where x is f32 and the factors have 16 bits, places 2t, 2t+1, 2t+8 and
+// 2t+9 of each 16 terms hold terms t, t+4, t+8 and t+12.
+inline int stage_terms(const Convolution& p) { return p.x.type == DType::f32 ? 16 : 32; }
 void run_on_tensor_cores(const Convolution& p, int64_t images, Factors factors);
+
+// The gradient in the kernels, [sets, O, depth], from rows of dy: parts of them to `partial`, added
+// afterwards.
+struct WeightGradient {
+  int h, w, c, oh, ow, o, kh, kw, stride, padding, dilation, groups, depth;
+  int64_t rows, rows_each, sets, splits;  // rows of dy in a set of kernels, and of one block
+  bool per_image, whole_x, whole_dy;      // whole: 16 bytes of it lie within a group, at a multiple of 16
+  const void *dy, *x;
+  float* partial;  // [sets, splits, O, depth]
+};
+
+// (tiles of K, tiles of the outputs of a group, sets * splits * groups)
+inline dim3 grid_of(const WeightGradient& p, int64_t tile_terms, int64_t tile_outputs) {
+  int64_t terms = (p.depth + tile_terms - 1) / tile_terms;
+  int64_t outputs = (p.o / p.groups + tile_outputs - 1) / tile_outputs, parts = p.sets * p.splits * p.groups;
+  check(outputs <= 65535 && parts <= 65535, "conv2d: too large for one kernel");
+  return {static_cast<unsigned>(terms), static_cast<unsigned>(outputs), static_cast<unsigned>(parts)};
+}
+
+// Its parts on tensor cores, from dy and x of this type; of f32 in tf32.
+void run_on_tensor_cores(const WeightGradient& p, DType type);
 
 }  // namespace dgp::cuda

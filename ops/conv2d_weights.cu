@@ -1,7 +1,7 @@
 // The gradient of a convolution in its kernels, as an implicit product summed over pixels: outputs by
 // K = taps x input channels. A block makes a tile of 64 x 64 from some rows of the images, 16 pixels of a row
 // at a time, in parts of 128 pixels; what the blocks of different rows found is then added in double, in
-// order.
+// order. conv2d_weights_tensor_cores.cu makes tiles of rounded factors.
 #include <algorithm>
 
 #include "ops/conv2d.h"
@@ -14,18 +14,10 @@ namespace {
 constexpr int kTile = 64, kPixels = 16, kPart = 128, kEach = 4;
 constexpr int kThreads = kTile / kEach * (kTile / kEach), kAcross = kThreads / kTile;
 
-struct Arguments {
-  int h, w, c, oh, ow, o, kw, stride, padding, dilation, groups, depth;
-  int64_t rows, rows_each, splits;  // rows of dy in a set of kernels, and of one block
-  bool per_image;
-  const void *dy, *x;
-  float* partial;  // [sets, splits, O, depth]
-};
-
-// D, X: what dy and x are stored in.
+// T: what dy and x are stored in.
 // grid: (tiles of K, tiles of the outputs of a group, sets * splits * groups)
-template <class D, class X>
-__global__ void backward_weight_kernel(Arguments p) {
+template <class T>
+__global__ void backward_weight_kernel(WeightGradient p) {
   DGP_SHARED(float, ds, [kPixels][kTile + 4]);
   DGP_SHARED(float, xs, [kPixels][kTile + 4]);
   int t = static_cast<int>(threadIdx.x), lane = t % kTile, across = t / kTile;
@@ -34,8 +26,8 @@ __global__ void backward_weight_kernel(Arguments p) {
   int output0 = static_cast<int>(blockIdx.y) * kTile, k0 = static_cast<int>(blockIdx.x) * kTile,
       k = k0 + lane;
   int tap = k / cg, ky = tap / p.kw * p.dilation - p.padding, kx = tap % p.kw * p.dilation - p.padding;
-  const X* x = static_cast<const X*>(p.x) + group * cg + k - tap * cg;
-  const D* dy = static_cast<const D*>(p.dy) + group * og + output0 + lane;
+  const T* x = static_cast<const T*>(p.x) + group * cg + k - tap * cg;
+  const T* dy = static_cast<const T*>(p.dy) + group * og + output0 + lane;
   int tx = t % (kTile / kEach) * kEach, ty = t / (kTile / kEach) * kEach, terms = 0;
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
   auto add_part = [&] {
@@ -82,45 +74,30 @@ struct LoadArray {
 
 }  // namespace
 
-void conv2d_backward_weight(const ConvGeometry& g, const Tensor& dy, const Tensor& x, const Tensor& dw) {
+void conv2d_backward_weight(const ConvGeometry& g, const Tensor& of_y, const Tensor& of_x, const Tensor& dw) {
   constexpr int64_t kLeastPixels = 1024, kMostSplits = 256;  // of one block; of the rows
+  // Both of one type: of the two's 16 bits where there are such.
+  const DType type = of_y.dtype() == DType::f32 ? of_x.dtype() : of_y.dtype();
+  const Tensor dy = of_y.to(type), x = of_x.to(type);
   auto size = [](int64_t n) { return static_cast<int>(n); };
-  Arguments p{size(g.h),
-              size(g.w),
-              size(g.c),
-              size(g.oh),
-              size(g.ow),
-              size(g.o),
-              size(g.kw),
-              size(g.stride),
-              size(g.padding),
-              size(g.dilation),
-              size(g.groups),
-              size(g.kh * g.kw * (g.c / g.groups)),
-              0,
-              0,
-              0,
-              g.w_per_image,
-              array(dy).data,
-              array(x).data,
-              nullptr};
-  int64_t sets = g.w_per_image ? g.n : 1, inner = g.o * p.depth;
-  p.rows = g.w_per_image ? g.oh : g.n * g.oh;
+  WeightGradient p{};
+  p.h = size(g.h), p.w = size(g.w), p.c = size(g.c), p.oh = size(g.oh), p.ow = size(g.ow), p.o = size(g.o);
+  p.kh = size(g.kh), p.kw = size(g.kw), p.stride = size(g.stride), p.padding = size(g.padding);
+  p.dilation = size(g.dilation), p.groups = size(g.groups), p.depth = size(g.kh * g.kw * (g.c / g.groups));
+  p.per_image = g.w_per_image, p.dy = array(dy).data, p.x = array(x).data;
+  p.sets = g.w_per_image ? g.n : 1, p.rows = g.w_per_image ? g.oh : g.n * g.oh;
   if (p.rows == 0) return dw.fill(0);
   p.rows_each = std::max((kLeastPixels + g.ow - 1) / g.ow, (p.rows + kMostSplits - 1) / kMostSplits);
   p.splits = (p.rows + p.rows_each - 1) / p.rows_each;
-  Tensor partial({sets, p.splits, inner}, DType::f32, Device::cuda);
+  Tensor partial({p.sets, p.splits, g.o * p.depth}, DType::f32, Device::cuda);
   p.partial = partial.device_data<float>();
-  int64_t tiles = (p.depth + kTile - 1) / kTile, outputs = (g.o / g.groups + kTile - 1) / kTile;
-  check(outputs <= 65535 && sets * p.splits * g.groups <= 65535, "conv2d: too large for one kernel");
-  dim3 grid{static_cast<unsigned>(tiles), static_cast<unsigned>(outputs),
-            static_cast<unsigned>(sets * p.splits * g.groups)};
-  dispatch_map(dy.dtype(), [&](auto d) {
-    dispatch_map(x.dtype(), [&](auto of_x) {
-      launch(backward_weight_kernel<decltype(d), decltype(of_x)>, grid, kThreads, p);
+  if ((type != DType::f32 || factors() != Factors::f32) && has_tensor_cores())
+    run_on_tensor_cores(p, type);
+  else
+    dispatch_map(type, [&](auto zero) {
+      launch(backward_weight_kernel<decltype(zero)>, grid_of(p, kTile, kTile), kThreads, p);
     });
-  });
-  sum_axis(LoadF32{p.partial}, sets, p.splits, inner, 1, dw.device_data<float>());
+  sum_axis(LoadF32{p.partial}, p.sets, p.splits, g.o * p.depth, 1, dw.device_data<float>());
 }
 
 void bias_gradient(const Tensor& dz, const Tensor& db) {

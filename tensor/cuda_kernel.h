@@ -4,6 +4,8 @@
 //   DGP_SHARED(float, tile, [16][17]);         shared memory of a block
 //   launch(kernel, grid, block, arguments...)  the only way to start a kernel, on stream()
 //   mma_tf32, mma_bf16, mma_f16                matrix products of a warp
+//   load_matrices                              their fragments from shared memory
+//   copy_async, commit_copies, wait_for_copies global to shared memory, while the thread does something else
 //
 // Rules of kernels: arguments are plain data; blocks are a multiple of 32 threads; every thread of a block
 // meets every barrier and every lane of a warp every warp operation; offsets have 64 bits; sums are made in
@@ -20,6 +22,7 @@
 #include <type_traits>
 
 #include "tensor/error.h"
+#include "tensor/half.h"
 
 #ifdef DGP_CUDA_EMULATED
 #define DGP_SHARED(type, name, extents) \
@@ -81,6 +84,91 @@ DGP_MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 DGP_MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 DGP_MMA(mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
 #undef DGP_MMA
+
+// Four 8 x 8 matrices of 16 bits from shared memory by a whole warp: lane l names row l % 8, 16 bytes, of
+// matrix l / 8, and gets d[i] = M_i[g,2t..], or M_i[2t..,g] where they are transposed. Values of 32 bits
+// count as two columns.
+template <bool kTransposed = false>
+#ifdef DGP_CUDA_EMULATED
+inline void load_matrices(uint32_t (&d)[4], const void* row, const char* file = __builtin_FILE(),
+                          int line = __builtin_LINE()) {
+  emulator::load_matrices(d, row, kTransposed, {file, line});
+}
+#else
+__device__ inline void load_matrices(uint32_t (&d)[4], const void* row) {
+  auto at = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  if constexpr (kTransposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(at)
+                 : "memory");
+}
+#endif
+
+// Asynchronous copies of 16 bytes, aligned to 16, from global to shared memory, or of zeros where they are
+// not `there`. commit_copies() makes a group of those that the thread has begun; wait_for_copies<n>() returns
+// when all of its groups but the n latest have arrived. Other threads see them after a barrier. Needs sm_80.
+#ifdef DGP_CUDA_EMULATED
+inline void copy_async(void* shared, const void* global, bool there, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  emulator::copy_async(shared, global, there, {file, line});
+}
+inline void commit_copies() { emulator::commit_copies(); }
+template <int n>
+void wait_for_copies() {
+  emulator::wait_for_copies(n);
+}
+#elif !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+__device__ inline void copy_async(void* shared, const void* global, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(shared))),
+               "l"(global), "r"(there ? 16 : 0)
+               : "memory");
+}
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int n>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+}
+#else
+__device__ inline void copy_async(void*, const void*, bool) {
+  __trap();
+}
+__device__ inline void commit_copies() {}
+template <int n>
+__device__ inline void wait_for_copies() {}
+#endif
+
+// To nearest: f32 as tf32's bits, ties away from zero; two of them as 16-bit values in one register, ties to
+// even.
+__device__ inline uint32_t to_tf32(float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+  return bits;
+#else
+  uint32_t bits = half_detail::bits_of(value);
+  return (bits & 0x7F800000U) == 0x7F800000U ? bits : (bits + 0x1000U) & 0xFFFFE000U;
+#endif
+}
+template <class T>  // bf16 or f16
+__device__ inline uint32_t pack(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  uint32_t bits;
+  if constexpr (std::is_same_v<T, bf16>)
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+#else
+  return T(low).bits | uint32_t{T(high).bits} << 16;
+#endif
+}
 
 // Kernels that give each element a thread: `blocks_for(n)` blocks of kBlock, i = element(), idle where i >=
 // n.

@@ -7,8 +7,8 @@
 namespace dgp::cuda {
 
 // f32: exact factors (the default). tf32: 11 significant bits, in convolutions and cuBLAS's products. bf16: 8
-// bits, f16: 11 bits and values up to 65504, both in convolutions alone. The gradient in a convolution's
-// weights is f32 always. Convolutions of feature maps that are stored in 16 bits do not ask: ops/conv2d.h.
+// bits, f16: 11 bits and values up to 65504, both in convolutions alone, of which the gradient in
+// the weights is tf32 then. Convolutions of feature maps that are stored in 16 bits do not ask: ops/conv2d.h.
 enum class Factors { f32, tf32, bf16, f16 };
 
 DGP_CUDA_FUNCTION Factors factors();        // in use on this thread

@@ -99,7 +99,7 @@ TEST_CASE(
     "an allocation that fails in a training step, or before it, is an error and leaves nothing behind") {
   refuse_each([] { Learner learner(small_learner()); }, 50);
   emulator::check_leaks();
-  refuse_in_step(small_learner(), 80);
+  refuse_in_step(small_learner(), 50);
   refuse_in_step(adversarial_learner(), 500, 53);
 }
 

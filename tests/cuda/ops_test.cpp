@@ -203,6 +203,5 @@ TEST_CASE("tensors on the GPU: moved, filled, and refused by what has no kernel"
   CHECK_THROWS_WITH(t.data<float>(),
                     ContainsSubstring("is on device cuda: this operation does not run there"));
   CHECK_THROWS_WITH(mul(t, Tensor::full({2, 3}, 1)), ContainsSubstring("is on device cpu"));
-  CHECK_THROWS_WITH(Tensor({2, 3}, DType::f64, Device::cuda).to(DType::f32),
-                    ContainsSubstring("device cuda"));
+  CHECK_THROWS_WITH(Tensor({2, 3}, DType::f64, Device::cuda).to(DType::f32), ContainsSubstring("not f64"));
 }

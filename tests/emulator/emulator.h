@@ -137,6 +137,10 @@ unsigned ballot(unsigned mask, bool vote, Site site);
 void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site);
+void load_matrices(uint32_t (&d)[4], const void* row, bool transposed, Site site);
+void copy_async(void* shared, const void* global, bool there, Site site);
+void commit_copies();
+void wait_for_copies(size_t latest);  // for all groups of copies but so many
 
 }  // namespace emulator
 

@@ -454,3 +454,57 @@ TEST_CASE("matrix products of a warp") {
   planted::mma_f16(halves(a, dgp::f16{}).data(), halves(b, dgp::f16{}).data(), d.data());
   CHECK(d.back() == product(16));
 }
+
+TEST_CASE("matrices from shared memory, as they are and transposed") {
+  std::vector<uint16_t> values(4 * 8 * 8);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint16_t>(i * 37 + 5);
+  Values<uint16_t> x(values);
+  Values<uint32_t> d(32 * 4);
+  With with({.every_order = true});
+  for (bool transposed : {false, true}) {
+    planted::load_matrices(x.data(), d.data(), transposed);
+    std::vector<uint32_t> got = d.back();
+    for (size_t lane = 0; lane < 32; ++lane)
+      for (size_t m = 0; m < 4; ++m) {
+        size_t g = lane / 4, t = lane % 4;
+        auto at = [&](size_t row, size_t column) { return uint32_t{values[m * 64 + row * 8 + column]}; };
+        uint32_t want =
+            transposed ? at(2 * t, g) | at(2 * t + 1, g) << 16 : at(g, 2 * t) | at(g, 2 * t + 1) << 16;
+        CHECK(got[lane * 4 + m] == want);
+      }
+  }
+}
+
+TEST_CASE("asynchronous copies arrive when they are waited for") {
+  Floats x(ramp(256)), y(256);
+  std::vector<float> want(256);
+  for (size_t i = 0; i < 256; ++i)
+    want[i] = static_cast<float>(i / 128 * 128 + (31 - i % 128 / 4) * 4 + i % 4);
+  With with({.every_order = true});
+  planted::copy_in_stages(x.data(), y.data(), 0, 0, true);
+  CHECK(y.back() == want);
+  // Without a wait they have not arrived; with one for all but the latest, that one has not.
+  planted::copy_in_stages(x.data(), y.data(), 0, 2, true);
+  CHECK(std::isnan(y.back()[0]));
+  planted::copy_in_stages(x.data(), y.data(), 0, 1, true);
+  CHECK(y.back()[127] == want[127]);
+  CHECK(std::isnan(y.back()[128]));
+  // Others see them after a barrier.
+  CHECK_THAT(fault_of([&] { planted::copy_in_stages(x.data(), y.data(), 0, 0, false); }),
+             ContainsSubstring("depends on the order of threads"));
+  // They are of whole fours, from within a buffer.
+  std::string text = fault_of([&] { planted::copy_in_stages(x.data(), y.data(), 1, 0, true); });
+  CHECK_THAT(text, ContainsSubstring("not a multiple of 16") && ContainsSubstring(line_of("of a four")));
+  CHECK_THAT(fault_of([&] { planted::copy_in_stages(x.data(), y.data(), 4, 0, true); }),
+             ContainsSubstring("outside a buffer"));
+}
+
+TEST_CASE("a stage that is filled again while others read it is reported") {
+  Floats x(ramp(128)), y(256);
+  With with({.every_order = true});
+  planted::refill_stage(x.data(), y.data(), true);
+  CHECK(y.back()[0] == 124);
+  CHECK(y.back()[255] == 0);
+  CHECK_THAT(fault_of([&] { planted::refill_stage(x.data(), y.data(), false); }),
+             ContainsSubstring("depends on the order of threads"));
+}

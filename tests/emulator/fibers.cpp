@@ -194,6 +194,7 @@ void put_in_order(std::vector<unsigned>& list, unsigned count, Order order) {
 
 void run_block(Order order) {
   for (auto& array : shared_arrays()) array->fresh = false;
+  forget_copies();
   do {
     put_in_order(current.order, current.threads, order);
     for (unsigned i : current.order)
@@ -348,6 +349,12 @@ void* shared_array(const void* key, const char* name, size_t bytes) {
                   std::to_string(settings().shared_memory));
   }
   return (*found)->memory.data();
+}
+
+bool is_shared(const void* address) {
+  auto& arrays = shared_arrays();
+  return std::any_of(arrays.begin(), arrays.end(),
+                     [&](auto& a) { return a->fresh && a->memory.maps(address); });
 }
 
 std::string where() {

@@ -83,6 +83,8 @@ struct SharedArray {
   bool fresh = false;  // taken by the block that runs
 };
 std::vector<std::unique_ptr<SharedArray>>& shared_arrays();
-std::string where();  // "thread (3,0,0) of block (0,0,0)", or "the host"
+bool is_shared(const void* address);
+void forget_copies();  // that a block which has ended did not wait for
+std::string where();   // "thread (3,0,0) of block (0,0,0)", or "the host"
 
 }  // namespace emulator

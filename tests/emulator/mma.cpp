@@ -4,6 +4,7 @@
 #include <cmath>
 #include <emulator.h>
 
+#include "memory.h"
 #include "tensor/half.h"
 
 namespace emulator {
@@ -68,6 +69,26 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Sit
 
 void mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site) {
   multiply_pairs(d, a, b, site, dgp::half_detail::from_f16_bits);
+}
+
+void load_matrices(uint32_t (&d)[4], const void* row, bool transposed, Site site) {
+  if (!is_shared(row) || reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    throw Fault(where() + ", " + site.file + ":" + std::to_string(site.line) +
+                ": the row of a matrix is not in shared memory at a multiple of 16 bytes");
+  Payload mine{};
+  std::memcpy(mine.word, &row, sizeof(row));
+  const Payload* all = exchange(~0U, mine, "load_matrices", site);
+  unsigned g = lane() / 4, t = lane() % 4;
+  for (unsigned i = 0; i < 4; ++i) {
+    auto value = [&](unsigned r, unsigned column) {
+      const uint16_t* values = nullptr;
+      std::memcpy(&values, all[8 * i + r].word, sizeof(values));
+      return values[column];
+    };
+    uint32_t low = transposed ? value(2 * t, g) : value(g, 2 * t);
+    uint32_t high = transposed ? value(2 * t + 1, g) : value(g, 2 * t + 1);
+    d[i] = low | high << 16;
+  }
 }
 
 }  // namespace emulator

@@ -159,4 +159,62 @@ void mma_f16(const uint16_t* a, const uint16_t* b, float* d) {
   launch(mma_pairs_kernel, 1, 32, a, b, d, true);
 }
 
+struct alignas(16) Four {
+  float value[4];
+};
+
+__global__ void load_matrices_kernel(const uint16_t* x, uint32_t* to, bool transposed) {
+  DGP_SHARED(Four, rows, [32]);
+  auto* row = reinterpret_cast<uint16_t*>(&rows[threadIdx.x]);
+  for (int i = 0; i < 8; ++i) row[i] = x[threadIdx.x * 8 + i];
+  __syncthreads();
+  uint32_t d[4];
+  if (transposed)
+    dgp::cuda::load_matrices<true>(d, row);
+  else
+    dgp::cuda::load_matrices(d, row);
+  for (int i = 0; i < 4; ++i) to[threadIdx.x * 4 + i] = d[i];
+}
+void load_matrices(const uint16_t* x, uint32_t* d, bool transposed) {
+  launch(load_matrices_kernel, 1, 32, x, d, transposed);
+}
+
+__device__ inline void store_reversed(const Four* stage, float* y) {
+  for (int e = 0; e < 4; ++e) y[threadIdx.x * 4 + e] = stage[31 - threadIdx.x].value[e];
+}
+
+__global__ void copy_in_stages_kernel(const float* x, float* y, int64_t from, int latest, bool with_barrier) {
+  DGP_SHARED(Four, stages, [2][32]);
+  for (int stage = 0; stage < 2; ++stage) {
+    const float* four = x + from + stage * 128 + threadIdx.x * 4;
+    dgp::cuda::copy_async(&stages[stage][threadIdx.x], four, true);  // of a four
+    dgp::cuda::commit_copies();
+  }
+  if (latest == 0) dgp::cuda::wait_for_copies<0>();
+  if (latest == 1) dgp::cuda::wait_for_copies<1>();
+  if (with_barrier) __syncthreads();
+  for (int stage = 0; stage < 2; ++stage) store_reversed(stages[stage], y + stage * 128);
+}
+void copy_in_stages(const float* x, float* y, int64_t from, int latest, bool with_barrier) {
+  launch(copy_in_stages_kernel, 1, 32, x, y, from, latest, with_barrier);
+}
+
+__global__ void refill_stage_kernel(const float* x, float* y, bool with_barrier) {
+  DGP_SHARED(Four, stage, [32]);
+  dgp::cuda::copy_async(&stage[threadIdx.x], x + threadIdx.x * 4, true);
+  dgp::cuda::commit_copies();
+  dgp::cuda::wait_for_copies<0>();
+  __syncthreads();
+  store_reversed(stage, y);
+  if (with_barrier) __syncthreads();
+  dgp::cuda::copy_async(&stage[threadIdx.x], x, false);
+  dgp::cuda::commit_copies();
+  dgp::cuda::wait_for_copies<0>();
+  __syncthreads();
+  for (int e = 0; e < 4; ++e) y[128 + threadIdx.x * 4 + e] = stage[31 - threadIdx.x].value[e];
+}
+void refill_stage(const float* x, float* y, bool with_barrier) {
+  launch(refill_stage_kernel, 1, 32, x, y, with_barrier);
+}
+
 }  // namespace planted

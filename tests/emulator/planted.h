@@ -21,5 +21,11 @@ void sum_by_atomics(const float* x, int64_t n, float* sum);     // depends on th
 void mma_tf32(const float* a, const float* b, float* d);        // [16,8] [8,8] [16,8]
 void mma_bf16(const uint16_t* a, const uint16_t* b, float* d);  // [16,16] [16,8] [16,8]
 void mma_f16(const uint16_t* a, const uint16_t* b, float* d);
+void load_matrices(const uint16_t* x, uint32_t* d, bool transposed);  // [4,8,8] to [32 lanes,4]
+// y[256] = x[from + i] with its fours in reverse order in each half, by copies into two stages of shared
+// memory, of which the `latest` are not waited for.
+void copy_in_stages(const float* x, float* y, int64_t from, int latest, bool with_barrier);
+// The same of one stage of 128, which is filled with zeros while others may still read it.
+void refill_stage(const float* x, float* y, bool with_barrier);
 
 }  // namespace planted
