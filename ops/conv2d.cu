@@ -1,76 +1,74 @@
 // Convolution as a matrix product that is never written down (implicit GEMM): result pixels by output
-// channels, summed over K = taps x input channels, in NHWC. A block makes a tile of kPixels x kOutputs; 16
-// terms of K at a time lie in shared memory, each thread keeps 4 x 4 sums in registers. Sums are taken in
-// order of K in parts of 128 terms, which keeps their rounding below that of one long sum. Bias, activation
-// and residual are added as the tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
-// apart, convolved with the kernels turned round. Maps of 16 bits become f32 as they are loaded.
-// conv2d_weights.cu has the gradient in w, conv2d_tensor_cores.cu the same product of rounded factors, which
-// this file computes where there are no such tensor cores.
+// channels, summed over K = taps x input channels, in NHWC, by the kernel of conv2d_tile.h. Bias, activation
+// and residual are added as a tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
+// apart, convolved with the kernels turned round. This file has the sums of f32 factors;
+// conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w.
 #include <algorithm>
 
 #include "ops/conv2d.h"
-#include "ops/conv2d_cuda.h"
+#include "ops/conv2d_tile.h"
 
 namespace dgp::cuda {
 namespace {
 
-constexpr int kStep = 16, kPart = 128, kEach = 4;
+// Of a lane: 8 pixels, 4 apart, by every eighth output. Sums are taken in order of K in parts of kPart terms,
+// which keeps their rounding below that of one long sum.
+template <class T>
+struct ExactSums {
+  static constexpr int kPixels = 8, kOutputs = T::kWarpOutputs / 8, kPart = 128;
+  float sum[kPixels][kOutputs] = {}, part[kPixels][kOutputs] = {};
+  int terms = 0;
 
-// X: what x is stored in; W: the type of the factors, which the weights have already.
-// grid: (tiles of pixels, tiles of outputs of a group, images * groups)
-template <class X, class W, int kPixels, int kOutputs>
-__global__ void conv2d_kernel(Convolution p) {
-  constexpr int kThreads = kPixels / kEach * (kOutputs / kEach), kAcross = kThreads / kStep;
-  constexpr int kLoads =
-      kPixels / kAcross;  // pixels whose terms a thread fetches, all for the same place in K
-  DGP_SHARED(float, xs, [kStep][kPixels + 4]);
-  DGP_SHARED(float, ws, [kStep][kOutputs + 4]);
-  int cg = p.c / p.groups, og = p.o / p.groups, depth = p.kh * p.kw * cg;
-  int64_t image = blockIdx.z / p.groups;
-  int group = static_cast<int>(blockIdx.z) % p.groups, output0 = static_cast<int>(blockIdx.y) * kOutputs;
-  int64_t pixels = int64_t{p.y_rows} * p.ow, pixel0 = int64_t{blockIdx.x} * kPixels;
-  const X* x = static_cast<const X*>(p.x.data) + image * p.x_rows * p.w * p.c + group * cg;
-  const W* w = static_cast<const W*>(p.weights) + ((p.w_per_image ? image * p.o : 0) + group * og) * depth;
-  int t = static_cast<int>(threadIdx.x), k_lane = t % kStep, across = t / kStep;
-
-  Corner corners[kLoads];
-  for (int i = 0; i < kLoads; ++i) corners[i] = corner_of(p, pixel0 + across + i * kAcross);
-  int tx = t % (kOutputs / kEach) * kEach, ty = t / (kOutputs / kEach) * kEach;
-  float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
-  for (int k0 = 0; k0 < depth; k0 += kStep) {
-    Term term = term_of(p, k0 + k_lane);
-    for (int i = 0; i < kLoads; ++i)
-      xs[k_lane][across + i * kAcross] = static_cast<float>(W(input_at(p, x, corners[i], term)));
-    for (int o = across; o < kOutputs; o += kAcross)
-      ws[k_lane][o] = output0 + o < og && term.there
-                          ? static_cast<float>(w[int64_t{output0 + o} * depth + k0 + k_lane])
-                          : 0.0F;
-    __syncthreads();
-    for (int step = 0; step < kStep; ++step)
-      for (int i = 0; i < kEach; ++i)
-        for (int j = 0; j < kEach; ++j) part[i][j] += xs[step][ty + i] * ws[step][tx + j];
-    __syncthreads();
-    if ((k0 + kStep) % kPart != 0 && k0 + kStep < depth) continue;
-    for (int i = 0; i < kEach; ++i)
-      for (int j = 0; j < kEach; ++j) {
+  __device__ void add(const Chunk* xs, const Chunk* ws, int down, int beside, int lane) {
+    using half_detail::float_of;
+#pragma unroll 1  // loads ahead of their use would fill the registers
+    for (int c = 0; c < T::kXChunks; ++c) {
+      Chunk w[kOutputs];
+#pragma unroll
+      for (int j = 0; j < kOutputs; ++j) w[j] = ws[swizzled<T::kWChunks>(beside + lane % 8 + 8 * j, c)];
+#pragma unroll
+      for (int i = 0; i < kPixels; ++i) {
+        Chunk x = xs[swizzled<T::kXChunks>(down + lane / 8 + 4 * i, c)];
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+#pragma unroll
+          for (int j = 0; j < kOutputs; ++j) part[i][j] += float_of(x.word[e]) * float_of(w[j].word[e]);
+      }
+    }
+    terms += T::kDeep;
+    if (terms % kPart == 0) finish();
+  }
+  __device__ void finish() {
+#pragma unroll
+    for (int i = 0; i < kPixels; ++i)
+#pragma unroll
+      for (int j = 0; j < kOutputs; ++j) {
         sum[i][j] += part[i][j];
         part[i][j] = 0;
       }
   }
-  for (int i = 0; i < kEach; ++i) {
-    int64_t pixel = pixel0 + ty + i;
-    if (pixel >= pixels) continue;
-    for (int j = 0; j < kEach; ++j)
-      if (output0 + tx + j < og) store_at(p, image, pixel, group * og + output0 + tx + j, sum[i][j]);
+  __device__ void lay_down(int half, float* rows, int lane) const {
+#pragma unroll
+    for (int i = 0; i < kPixels / 2; ++i)
+#pragma unroll
+      for (int j = 0; j < kOutputs; ++j)
+        rows[(lane / 8 + 4 * i) * T::kPitch + lane % 8 + 8 * j] = sum[kPixels / 2 * half + i][j];
   }
+};
+
+template <int kOutputs, bool kWhole>
+void run_wide(const Convolution& p, int64_t images) {
+  using T = Tile<float, float, kOutputs, kOutputs <= 32 ? kOutputs : kOutputs / 2>;
+  run_tiles<T, ExactSums<T>, kWhole>(p, images);
 }
 
-template <class X, class W>
-void run_tiles(const Convolution& p, int64_t images) {
-  if (p.o / p.groups <= 16)
-    launch(conv2d_kernel<X, W, 128, 16>, grid_of(p, images, 128, 16), 128, p);
-  else
-    launch(conv2d_kernel<X, W, 64, 64>, grid_of(p, images, 64, 64), 256, p);
+void run_exactly(const Convolution& p, int64_t images) {
+  if (!has_whole_chunks(p))
+    return p.o / p.groups <= 16 ? run_wide<16, false>(p, images) : run_wide<64, false>(p, images);
+  int width = tile_width(p.o / p.groups, {64, 48, 32, 16});
+  if (width == 64) return run_wide<64, true>(p, images);
+  if (width == 48) return run_wide<48, true>(p, images);
+  width == 32 ? run_wide<32, true>(p, images) : run_wide<16, true>(p, images);
 }
 
 // How weights are laid out for a kernel, from [sets, O, taps, C/g].
@@ -105,17 +103,22 @@ Factors factors_of(DType read, DType written) {
   return factors();
 }
 
-// x, y and the other maps are set, the weights [sets, O, taps, C/g] f32.
-void run(Convolution p, int64_t images, const Tensor& w, bool turn) {
+// y and the other maps are set; x and the weights, [sets, O, taps, C/g], are f32 or, x, of 16 bits. Where
+// there are no tensor cores for them factors are f32.
+void run(Convolution p, int64_t images, const Tensor& of_x, const Tensor& w, bool turn) {
   if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
-  Factors factors = factors_of(p.x.type, p.y.type);
-  DType type = factors == Factors::bf16 ? DType::bf16 : factors == Factors::f16 ? DType::f16 : DType::f32;
-  const bool fast = factors != Factors::f32 && has_tensor_cores();
-  const int og = p.o / p.groups, depth = p.kh * p.kw * (p.c / p.groups), step = fast ? stage_terms(p) : 1;
-  p.pitch = (depth + step - 1) / step * step;
-  p.weights = w.device_data<float>();
+  const Factors factors = has_tensor_cores() ? factors_of(of_x.dtype(), p.y.type) : Factors::f32;
+  const Tensor x = factors == Factors::f32 ? of_x.to(DType::f32) : of_x;
+  const DType type = factors == Factors::bf16  ? DType::bf16
+                     : factors == Factors::f16 ? DType::f16
+                                               : DType::f32;
+  p.x = array(x);
+  const int og = p.o / p.groups, depth = p.kh * p.kw * (p.c / p.groups), step = stage_terms(p);
+  p.pitch = depth, p.weights = w.device_data<float>();
+  p.whole_weights = depth % step == 0 && array(w).starts_at_multiple_of(16);
   Tensor prepared;
-  if (turn || fast || type != DType::f32) {
+  if (turn || factors != Factors::f32) {
+    p.pitch = (depth + step - 1) / step * step, p.whole_weights = true;
     prepared = Tensor({w.numel() / depth, p.pitch}, type, Device::cuda);
     Layout to{p.kh * p.kw,
               p.c / p.groups,
@@ -123,8 +126,8 @@ void run(Convolution p, int64_t images, const Tensor& w, bool turn) {
               p.groups,
               p.pitch,
               turn,
-              fast && factors == Factors::tf32,
-              fast && p.x.type == DType::f32 && type != DType::f32};
+              factors == Factors::tf32,
+              p.x.type == DType::f32 && type != DType::f32};
     dispatch_map(type, [&](auto zero) {
       using W = decltype(zero);
       launch(weights_kernel<W>, blocks_for(prepared.numel()), kBlock, w.device_data<float>(), to,
@@ -135,11 +138,7 @@ void run(Convolution p, int64_t images, const Tensor& w, bool turn) {
   p.by_fours = og % 4 == 0;
   for (const Array& map : {p.y, p.a, p.residual})
     p.by_fours = p.by_fours && map.starts_at_multiple_of(map.type == DType::f32 ? 16 : 8);
-  if (fast) return run_on_tensor_cores(p, images, factors);
-  dispatch_map(type, [&](auto factor) {
-    using W = decltype(factor);
-    p.x.type == DType::f32 ? run_tiles<float, W>(p, images) : run_tiles<W, W>(p, images);
-  });
+  factors == Factors::f32 ? run_exactly(p, images) : run_on_tensor_cores(p, images, factors);
 }
 
 Convolution from_geometry(const ConvGeometry& g) {
@@ -169,9 +168,9 @@ __global__ void mask_kernel(const T* dy, const T* a, float slope, T* dz, int64_t
 void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w, const Tensor& b,
                  const Tensor& residual, const Tensor& y, const Tensor& a) {
   Convolution p = from_geometry(g);
-  p.slope = slope, p.x = array(x), p.residual = array(residual), p.y = array(y), p.a = array(a);
+  p.slope = slope, p.residual = array(residual), p.y = array(y), p.a = array(a);
   p.b = b.defined() ? b.device_data<float>() : nullptr;
-  run(p, g.n, w, false);
+  run(p, g.n, x, w, false);
 }
 
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& sum,
@@ -181,8 +180,8 @@ void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor&
   p.up = p.stride, p.stride = 1;
   p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
   p.x_rows = p.h, p.y_rows = p.oh;
-  p.x = array(dy), p.residual = array(sum), p.y = array(dx);
-  run(p, g.n, w, true);
+  p.residual = array(sum), p.y = array(dx);
+  run(p, g.n, dy, w, true);
 }
 
 void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {

@@ -87,7 +87,8 @@ struct Convolution {
   Array x, residual, y, a;  // a: for the result before the residual is added
   const void* weights;      // [sets, O, pitch] of the factors' type: taps x C/groups, and room
   int pitch;
-  bool by_fours;  // results may be stored four at a time
+  bool whole_weights;  // in chunks of 16 bytes, with zeros up to the pitch
+  bool by_fours;       // results may be stored four at a time
   const float* b;
 };
 
@@ -99,26 +100,6 @@ __device__ inline Corner corner_of(const Convolution& p, int64_t pixel) {
   bool inside = pixel < int64_t{p.y_rows} * p.ow;
   return {inside ? (p.y_first + static_cast<int>(pixel / p.ow)) * p.stride - p.pad_y : -(1 << 30),
           static_cast<int>(pixel % p.ow) * p.stride - p.pad_x};
-}
-
-// The k-th term of every sum: which tap it looks through, at which channel of the group.
-struct Term {
-  bool there;
-  int dy, dx, channel;
-};
-__device__ inline Term term_of(const Convolution& p, int k) {
-  int cg = p.c / p.groups, tap = k / cg;
-  return {k < p.kh * p.kw * cg, tap / p.kw * p.dilation, tap % p.kw * p.dilation, k - tap * cg};
-}
-
-// x: of the image and group.
-template <class X>
-__device__ inline float input_at(const Convolution& p, const X* x, Corner at, Term term) {
-  int iy = at.top + term.dy, ix = at.left + term.dx;
-  bool there = term.there && iy >= 0 && ix >= 0 && iy % p.up == 0 && ix % p.up == 0;
-  iy /= p.up, ix /= p.up;
-  there = there && iy < p.h && ix < p.w;
-  return there ? static_cast<float>(x[(int64_t{iy - p.x_first} * p.w + ix) * p.c + term.channel]) : 0.0F;
 }
 
 // Adds bias, activation and residual to the sum of an output channel at a pixel, and stores it.
@@ -154,10 +135,11 @@ inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, i
   return {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)};
 }
 
-// The whole convolution on tensor cores, of factors that are not f32. Its weights' rows are filled with zeros
-// to a multiple of stage_terms(p). Where x is f32 and the factors have 16 bits, places 2t, 2t+1, 2t+8 and
-// 2t+9 of each 16 terms hold terms t, t+4, t+8 and t+12.
+// Terms of K that a kernel takes at a time: the weights' rows are filled with zeros to a multiple.
 inline int stage_terms(const Convolution& p) { return p.x.type == DType::f32 ? 16 : 32; }
+
+// The whole convolution on tensor cores, of factors that are not f32. Where x is f32 and the factors have 16
+// bits, places 2t, 2t+1, 2t+8 and 2t+9 of each 16 terms of the weights hold terms t, t+4, t+8 and t+12.
 void run_on_tensor_cores(const Convolution& p, int64_t images, Factors factors);
 
 // The gradient in the kernels, [sets, O, depth], from rows of dy: parts of them to `partial`, added

@@ -14,9 +14,7 @@ namespace {
 constexpr int kTile = 64, kPixels = 16, kPart = 128, kEach = 4;
 constexpr int kThreads = kTile / kEach * (kTile / kEach), kAcross = kThreads / kTile;
 
-// T: what dy and x are stored in.
 // grid: (tiles of K, tiles of the outputs of a group, sets * splits * groups)
-template <class T>
 __global__ void backward_weight_kernel(WeightGradient p) {
   DGP_SHARED(float, ds, [kPixels][kTile + 4]);
   DGP_SHARED(float, xs, [kPixels][kTile + 4]);
@@ -26,8 +24,8 @@ __global__ void backward_weight_kernel(WeightGradient p) {
   int output0 = static_cast<int>(blockIdx.y) * kTile, k0 = static_cast<int>(blockIdx.x) * kTile,
       k = k0 + lane;
   int tap = k / cg, ky = tap / p.kw * p.dilation - p.padding, kx = tap % p.kw * p.dilation - p.padding;
-  const T* x = static_cast<const T*>(p.x) + group * cg + k - tap * cg;
-  const T* dy = static_cast<const T*>(p.dy) + group * og + output0 + lane;
+  const float* x = static_cast<const float*>(p.x) + group * cg + k - tap * cg;
+  const float* dy = static_cast<const float*>(p.dy) + group * og + output0 + lane;
   int tx = t % (kTile / kEach) * kEach, ty = t / (kTile / kEach) * kEach, terms = 0;
   float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
   auto add_part = [&] {
@@ -46,9 +44,9 @@ __global__ void backward_weight_kernel(WeightGradient p) {
       for (int pixel = across; pixel < kPixels; pixel += kAcross) {
         int ox = ox0 + pixel, ix = ox * p.stride + kx;
         bool d_there = ox < p.ow && output0 + lane < og;
-        ds[pixel][lane] = d_there ? static_cast<float>(dy[((image * p.oh + oy) * p.ow + ox) * p.o]) : 0.0F;
+        ds[pixel][lane] = d_there ? dy[((image * p.oh + oy) * p.ow + ox) * p.o] : 0.0F;
         bool x_there = row_there && ox < p.ow && ix >= 0 && ix < p.w;
-        xs[pixel][lane] = x_there ? static_cast<float>(x[((image * p.h + iy) * p.w + ix) * p.c]) : 0.0F;
+        xs[pixel][lane] = x_there ? x[((image * p.h + iy) * p.w + ix) * p.c] : 0.0F;
       }
       __syncthreads();
       for (int pixel = 0; pixel < kPixels; ++pixel)
@@ -76,8 +74,9 @@ struct LoadArray {
 
 void conv2d_backward_weight(const ConvGeometry& g, const Tensor& of_y, const Tensor& of_x, const Tensor& dw) {
   constexpr int64_t kLeastPixels = 1024, kMostSplits = 256;  // of one block; of the rows
-  // Both of one type: of the two's 16 bits where there are such.
-  const DType type = of_y.dtype() == DType::f32 ? of_x.dtype() : of_y.dtype();
+  // Both of one type: of the two's 16 bits where there are such, and tensor cores for them.
+  DType type = of_y.dtype() == DType::f32 ? of_x.dtype() : of_y.dtype();
+  if (!has_tensor_cores()) type = DType::f32;
   const Tensor dy = of_y.to(type), x = of_x.to(type);
   auto size = [](int64_t n) { return static_cast<int>(n); };
   WeightGradient p{};
@@ -94,9 +93,7 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& of_y, const Ten
   if ((type != DType::f32 || factors() != Factors::f32) && has_tensor_cores())
     run_on_tensor_cores(p, type);
   else
-    dispatch_map(type, [&](auto zero) {
-      launch(backward_weight_kernel<decltype(zero)>, grid_of(p, kTile, kTile), kThreads, p);
-    });
+    launch(backward_weight_kernel, grid_of(p, kTile, kTile), kThreads, p);
   sum_axis(LoadF32{p.partial}, p.sets, p.splits, g.o * p.depth, 1, dw.device_data<float>());
 }
 

@@ -3,7 +3,7 @@
 // block of four warps makes a tile of 64 outputs by kColumns places of K from its rows of the images; a stage
 // is 128 or 256 bytes of outputs, and of K, for 32 or 16 pixels. Rows are pixels, as in memory, and the sum
 // is over pixels: fragments are read transposed.
-#include "ops/conv2d_tensor_cores.h"
+#include "ops/conv2d_stages.h"
 
 namespace dgp::cuda {
 namespace {

@@ -112,7 +112,8 @@ __device__ inline void load_matrices(uint32_t (&d)[4], const void* row) {
 
 // Asynchronous copies of 16 bytes, aligned to 16, from global to shared memory, or of zeros where they are
 // not `there`. commit_copies() makes a group of those that the thread has begun; wait_for_copies<n>() returns
-// when all of its groups but the n latest have arrived. Other threads see them after a barrier. Needs sm_80.
+// when all of its groups but the n latest have arrived. Other threads see them after a barrier. Before
+// sm_80 a copy is done when the call returns.
 #ifdef DGP_CUDA_EMULATED
 inline void copy_async(void* shared, const void* global, bool there, const char* file = __builtin_FILE(),
                        int line = __builtin_LINE()) {
@@ -136,8 +137,8 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
 }
 #else
-__device__ inline void copy_async(void*, const void*, bool) {
-  __trap();
+__device__ inline void copy_async(void* shared, const void* global, bool there) {
+  *static_cast<uint4*>(shared) = there ? *static_cast<const uint4*>(global) : uint4{0, 0, 0, 0};
 }
 __device__ inline void commit_copies() {}
 template <int n>

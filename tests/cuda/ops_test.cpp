@@ -77,6 +77,7 @@ TEST_CASE("conv2d on the GPU") {
            {{3, 9, 4, 17}, {3, 3, 3, 17}, {.padding = 1, .activation = Activation::leaky_relu, .slope = 0.2}},
            {{1, 1, 1, 1}, {1, 1, 1, 1}, {}},
            {{1, 8, 9, 64}, {70, 3, 3, 64}, {.padding = 1, .activation = Activation::relu}},
+           {{1, 11, 13, 8}, {64, 3, 3, 8}, {.padding = 1}},
            {{2, 7, 9, 4}, {20, 5, 3, 4}, {.stride = 2, .padding = 2}},
            {{1, 9, 9, 6}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2, .groups = 2}},
            {{2, 6, 5, 8}, {2, 8, 3, 3, 8}, {.padding = 1}},  // a kernel for each image

@@ -1,5 +1,5 @@
-// What the convolutions on tensor cores share, for .cu files: how chunks of shared memory are filled, stage
-// by stage, while others are multiplied.
+// What the convolutions' kernels share, for .cu files: how chunks of shared memory are filled, stage by
+// stage, while others are multiplied.
 #pragma once
 
 #include "ops/conv2d_cuda.h"
