@@ -51,11 +51,12 @@ struct GpuUpscaler::Image {
   std::exception_ptr error = {};  // of queueing it
 };
 
-GpuUpscaler::GpuUpscaler(const DGPNet& net, const UpscalerOptions& options, int64_t band_bytes)
+GpuUpscaler::GpuUpscaler(const DGPNet& net, const UpscalerOptions& options, int64_t band_bytes, DType storage)
     : plan_(net),
       tile_rows_(options.tile_rows),
       max_memory_(options.max_memory),
       band_bytes_(band_bytes),
+      storage_(storage),
       notice_(options.notice) {}
 
 int64_t GpuUpscaler::budget() const {
@@ -70,15 +71,15 @@ void GpuUpscaler::make_workspace(const Extent& lr) {
   runs_ = 0;
   if (std::exchange(space_, nullptr)) cuda::release_unused_memory();
   const DGPNetConfig& config = plan_.config();
-  const std::vector<Tiling> ways = gpu_tilings(config, lr, tile_rows_, band_bytes_);
+  const std::vector<Tiling> ways = gpu_tilings(config, lr, tile_rows_, band_bytes_, storage_);
   const int64_t most = budget();
   int64_t least = INT64_MAX, refused = INT64_MAX;
   for (const Tiling& way : ways) {
-    const int64_t bytes = GpuWorkspace::bytes(config, lr, way);
+    const int64_t bytes = GpuWorkspace::bytes(config, lr, way, storage_);
     least = std::min(least, bytes);
     if (bytes > most || bytes >= refused) continue;
     try {
-      space_ = std::make_unique<GpuWorkspace>(config, lr, way);
+      space_ = std::make_unique<GpuWorkspace>(config, lr, way, storage_);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::limit) throw;
       refused = bytes;  // by the GPU, whatever it said was free

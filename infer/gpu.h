@@ -17,8 +17,9 @@ namespace dgp {
 class GpuUpscaler {
  public:
   // Of the options tile_rows, max_memory and notice. Throws Error(limit) without a usable GPU.
-  // band_bytes: see gpu_tilings.
-  GpuUpscaler(const DGPNet& net, const UpscalerOptions& options, int64_t band_bytes = kBandBytes);
+  // band_bytes: see gpu_tilings; storage: of feature maps, f32, bf16 or f16.
+  GpuUpscaler(const DGPNet& net, const UpscalerOptions& options, int64_t band_bytes = kBandBytes,
+              DType storage = DType::f32);
 
   using RowSink = Upscaler::RowSink;
   using Tick = std::function<void(double fraction)>;  // may throw, to end the image
@@ -55,6 +56,7 @@ class GpuUpscaler {
   std::recursive_mutex mutex_;
   GpuPlan plan_;
   int64_t tile_rows_, max_memory_, band_bytes_;
+  DType storage_;
   std::function<void(const std::string&)> notice_;
   std::deque<std::shared_ptr<Image>> images_;  // started and not finished
   std::unique_ptr<GpuWorkspace> space_;        // of the image before

@@ -26,20 +26,33 @@ Shape row_sums_shape(const DGPNetConfig& c, const Extent& extent) {
 
 }  // namespace
 
-// Hands out parts of the block; without one it only counts.
-struct GpuWorkspace::Layout {
-  Tensor block;      // f32 [n]
+// Hands out parts of a block; without one it only counts.
+struct GpuWorkspace::Block {
+  Tensor memory;     // [n]
   int64_t kept = 0;  // of it kAlways; the other phases begin behind
   std::array<int64_t, kPhases> used{};
 
-  int64_t floats() const { return used[kAlways] + *std::max_element(used.begin() + kHead, used.end()); }
+  int64_t count() const { return used[kAlways] + *std::max_element(used.begin() + kHead, used.end()); }
 
   Tensor part(Phase phase, const Shape& shape) {
     const int64_t at = used[phase] + (phase == kAlways ? 0 : kept), count = numel(shape);
-    used[phase] += round_up(count, 64);  // every part begins at a multiple of 256 bytes
-    return block.defined() ? block.slab(at, count).reshape(shape) : Tensor();
+    used[phase] += round_up(count, 128);  // every part begins at a multiple of 256 bytes or more
+    return memory.defined() ? memory.slab(at, count).reshape(shape) : Tensor();
   }
   Tensor pair(int64_t count) { return part(kAlways, {2, round_up(count, 64)}); }  // for transfers
+  void allocate(const Block& counted, DType dtype) {
+    memory = Tensor({counted.count()}, dtype, Device::cuda);
+    kept = counted.used[kAlways];
+  }
+};
+
+// Feature maps of another type have a block of their own.
+struct GpuWorkspace::Layout {
+  DType storage;
+  Block f32 = {}, others = {};
+  Block& maps() { return storage == DType::f32 ? f32 : others; }
+
+  int64_t bytes() const { return 4 * f32.count() + element_size(storage) * others.count(); }
 };
 
 void GpuWorkspace::lay_out(const DGPNetConfig& c, Layout& layout) {
@@ -57,46 +70,47 @@ void GpuWorkspace::lay_out(const DGPNetConfig& c, Layout& layout) {
     const int64_t lr_rows = std::min(lr_extent.height, std::max((rows + 1) * u, up_rows * u + 3));
     const int64_t f_rows = std::min(height, std::max(rows, up_rows + 2));
     const int64_t row = width * c.channels;
-    lr = GpuRows(Uploads(layout.pair(lr_rows * lr_extent.width * 3)), {});
-    f = GpuRows(Uploads(layout.pair(f_rows * row)),
-                Downloads(layout.pair(std::min(height, tiling.rows + halo + kRowGrid) * row)));
+    lr = GpuRows(Uploads(layout.f32.pair(lr_rows * lr_extent.width * 3)), {});
+    f = GpuRows(Uploads(layout.f32.pair(f_rows * row)),
+                Downloads(layout.f32.pair(std::min(height, tiling.rows + halo + kRowGrid) * row)));
   } else {
     const int64_t band = std::min(lr_extent.height, rows_of(kUploadBytes, lr_extent.width * 12));
-    lr_in = Uploads(layout.pair(band * lr_extent.width * 3));
-    lr_there = layout.part(kAlways, {lr_extent.height, lr_extent.width, 3});
+    lr_in = Uploads(layout.f32.pair(band * lr_extent.width * 3));
+    lr_there = layout.f32.part(kAlways, {lr_extent.height, lr_extent.width, 3});
     lr = GpuRows(lr_there);
-    f = GpuRows(layout.part(kAlways, {height, width, c.channels}));
+    f = GpuRows(layout.maps().part(kAlways, {height, width, c.channels}));
   }
-  result = Downloads(layout.pair(kHeader + band_rows_ * hr_width * 3));
+  result = Downloads(layout.f32.pair(kHeader + band_rows_ * hr_width * 3));
   const int64_t halves = c.branches();
   const int64_t m = halves == 2 && !c.without.contains(Part::interaction) ? 2 * c.channels : c.channels;
-  fold = {layout.part(kAlways, {1, k, k, inner}),
-          layout.part(kAlways, {halves, m}),
-          layout.part(kAlways, {halves, m}),
-          layout.part(kAlways, {c.channels, halves, m}),
-          layout.part(kAlways, {c.channels, k, k, inner}),
-          layout.part(kAlways, {c.channels})};
-  if (u > 1) head_x = layout.part(kHead, {rows, width, 3 * u * u});
+  fold = {layout.f32.part(kAlways, {1, k, k, inner}),
+          layout.f32.part(kAlways, {halves, m}),
+          layout.f32.part(kAlways, {halves, m}),
+          layout.f32.part(kAlways, {c.channels, halves, m}),
+          layout.f32.part(kAlways, {c.channels, k, k, inner}),
+          layout.f32.part(kAlways, {c.channels})};
+  if (u > 1) head_x = layout.f32.part(kHead, {rows, width, 3 * u * u});
   const int64_t window = tiling.keep ? height : std::min(height, tiling.rows + 2 * halo + kRowGrid);
-  h = layout.part(kBlock, {window, width, inner});
-  up = layout.part(kFinish, {up_rows, width, 3 * su * su});
-  hr = layout.part(kFinish, {hr_rows, hr_width, 3});
+  h = layout.maps().part(kBlock, {window, width, inner});
+  up = layout.f32.part(kFinish, {up_rows, width, 3 * su * su});
+  hr = layout.f32.part(kFinish, {hr_rows, hr_width, 3});
 }
 
-int64_t GpuWorkspace::bytes(const DGPNetConfig& c, const Extent& lr, const Tiling& tiling) {
+int64_t GpuWorkspace::bytes(const DGPNetConfig& c, const Extent& lr, const Tiling& tiling, DType storage) {
   GpuWorkspace counted;
   counted.lr_extent = lr, counted.extent = feature_extent(c, lr), counted.tiling = tiling;
-  Layout layout;
+  Layout layout{storage};
   counted.lay_out(c, layout);
-  return 4 * layout.floats() + 8 * numel(row_sums_shape(c, counted.extent));
+  return layout.bytes() + 8 * numel(row_sums_shape(c, counted.extent));
 }
 
-GpuWorkspace::GpuWorkspace(const DGPNetConfig& config, const Extent& lr_, const Tiling& cut)
-    : lr_extent(lr_), extent(feature_extent(config, lr_)), tiling(cut) {
-  Layout counting, layout;
+GpuWorkspace::GpuWorkspace(const DGPNetConfig& config, const Extent& lr_, const Tiling& cut, DType storage_)
+    : lr_extent(lr_), extent(feature_extent(config, lr_)), tiling(cut), storage(storage_) {
+  check(!tiling.spill || storage == DType::f32, "upscale: the host keeps features in f32 alone");
+  Layout counting{storage}, layout{storage};
   lay_out(config, counting);
-  layout.block = Tensor({counting.floats()}, DType::f32, Device::cuda);
-  layout.kept = counting.used[kAlways];
+  layout.f32.allocate(counting.f32, DType::f32);
+  if (storage != DType::f32) layout.others.allocate(counting.others, storage);
   lay_out(config, layout);
   row_sums = Tensor(row_sums_shape(config, extent), DType::f64, Device::cuda);
   if (!tiling.spill) return;
@@ -123,7 +137,7 @@ RowRange GpuWorkspace::band(int64_t index) const {
 int64_t GpuWorkspace::bands() const { return (hr_height_ + band_rows_ - 1) / band_rows_; }
 
 std::vector<Tiling> gpu_tilings(const DGPNetConfig& c, const Extent& lr, int64_t tile_rows,
-                                int64_t band_bytes) {
+                                int64_t band_bytes, DType storage) {
   const auto [height, width] = feature_extent(c, lr);
   const int64_t su = c.scale * c.unshuffle, whole = round_up(height, kRowGrid);
   const int64_t finish = std::min(whole, rows_of(band_bytes, width * 3 * su * su * 4));
@@ -132,13 +146,15 @@ std::vector<Tiling> gpu_tilings(const DGPNetConfig& c, const Extent& lr, int64_t
   std::vector<Tiling> ways;
   if (tile_rows <= 0) ways.push_back({whole, finish, true, false});
   if (tile_rows < 0) return ways;
-  for (bool spill : {false, true})
+  for (bool spill : {false, true}) {
+    if (spill && storage != DType::f32) break;
     for (int64_t rows = std::min(tile, whole), last = 0; rows != last; rows = round_up(rows / 2, kRowGrid)) {
       last = rows;
       if (spill || tile_rows > 0 || rows < whole)
         ways.push_back({rows, std::min(finish, rows), false, spill});
       if (tile_rows > 0) break;
     }
+  }
   return ways;
 }
 

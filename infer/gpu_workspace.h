@@ -14,14 +14,18 @@ namespace dgp {
 class GpuWorkspace {
  public:
   // Throws Error(limit) when the GPU has not as much memory.
-  GpuWorkspace(const DGPNetConfig& config, const Extent& lr, const Tiling& tiling);
+  // storage: of feature maps, f32, bf16 or f16.
+  GpuWorkspace(const DGPNetConfig& config, const Extent& lr, const Tiling& tiling,
+               DType storage = DType::f32);
 
-  static int64_t bytes(const DGPNetConfig& config, const Extent& lr, const Tiling& tiling);
+  static int64_t bytes(const DGPNetConfig& config, const Extent& lr, const Tiling& tiling,
+                       DType storage = DType::f32);
 
   void take(const RowStore& picture);  // f32 [H,W,3], the next image; it must live until the run is over
 
   Extent lr_extent, extent;  // of the picture, and of the feature maps
   Tiling tiling;
+  DType storage = DType::f32;
   GpuRows lr, f;                       // the picture and its features
   Tensor head_x, h, row_sums, up, hr;  // bands; f64 [H,k*2C]
   FoldSpace fold;
@@ -36,6 +40,7 @@ class GpuWorkspace {
   int64_t bands() const;
 
  private:
+  struct Block;
   struct Layout;
   GpuWorkspace() = default;
   void lay_out(const DGPNetConfig& config, Layout& layout);
@@ -45,8 +50,9 @@ class GpuWorkspace {
 
 // Ways to cut an image for the GPU, the fastest first: as a whole; tiles, ever lower; tiles with f in the
 // host's memory. tile_rows as in UpscalerOptions; band_bytes: of what is made of a band behind the blocks.
+// The host keeps features in f32 alone.
 constexpr int64_t kBandBytes = int64_t{1} << 26;
 std::vector<Tiling> gpu_tilings(const DGPNetConfig& config, const Extent& lr, int64_t tile_rows,
-                                int64_t band_bytes = kBandBytes);
+                                int64_t band_bytes = kBandBytes, DType storage = DType::f32);
 
 }  // namespace dgp

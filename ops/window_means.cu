@@ -2,6 +2,7 @@
 // and channel, in f32 over 16 pixels counted from the left and in double over those; then, for each vertical
 // shift, the rows it covers, in double by a block each: 32 threads a channel sum every 32nd row, and one adds
 // their parts.
+#include "ops/conv2d_cuda.h"
 #include "ops/window_means.h"
 #include "tensor/cuda_kernel.h"
 
@@ -16,23 +17,25 @@ __device__ inline int64_t begin_of(int64_t j, int64_t k, int64_t n) { return cla
 __device__ inline int64_t end_of(int64_t j, int64_t k, int64_t n) { return clamped(n + j - k / 2, n); }
 
 // The middle shift covers the whole row; the others lose pixels at one end.
-__global__ void row_sums_kernel(const float* x, int64_t width, int64_t channels, int64_t k, double* sums,
+template <class T>
+__global__ void row_sums_kernel(const T* x, int64_t width, int64_t channels, int64_t k, double* sums,
                                 int64_t n) {
   int64_t at = element();
   if (at >= n) return;
   int64_t c = at % channels, row = at / channels;
-  const float* line = x + row * width * channels + c;
+  const T* line = x + row * width * channels + c;
+  auto value = [&](int64_t i) { return static_cast<float>(line[i * channels]); };
   double whole = 0;
   for (int64_t first = 0; first < width; first += kSegment) {
     int64_t end = first + kSegment < width ? first + kSegment : width;
     float part = 0;
-    for (int64_t i = first; i < end; ++i) part += line[i * channels];
+    for (int64_t i = first; i < end; ++i) part += value(i);
     whole += static_cast<double>(part);
   }
   for (int64_t j = 0; j < k; ++j) {
     double sum = whole;
-    for (int64_t i = 0; i < begin_of(j, k, width); ++i) sum -= static_cast<double>(line[i * channels]);
-    for (int64_t i = end_of(j, k, width); i < width; ++i) sum -= static_cast<double>(line[i * channels]);
+    for (int64_t i = 0; i < begin_of(j, k, width); ++i) sum -= static_cast<double>(value(i));
+    for (int64_t i = end_of(j, k, width); i < width; ++i) sum -= static_cast<double>(value(i));
     sums[(row * k + j) * channels + c] = sum;
   }
 }
@@ -82,9 +85,12 @@ void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx) {
 
 void window_row_sums(const Tensor& x, int64_t k, const Tensor& sums) {
   int64_t width = x.dim(2), channels = x.dim(3), n = sums.numel() / k;
-  if (n > 0)
-    launch(row_sums_kernel, blocks_for(n), kBlock, x.device_data<float>(), width, channels, k,
+  if (n == 0) return;
+  dispatch_map(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch(row_sums_kernel<T>, blocks_for(n), kBlock, x.device_data<T>(), width, channels, k,
            sums.device_data<double>(), n);
+  });
 }
 
 void means_of_row_sums(const Tensor& sums, int64_t width, const Tensor& means) {

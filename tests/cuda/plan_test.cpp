@@ -3,6 +3,7 @@
 #include "infer/gpu.h"
 #include "infer/gpu_plan.h"
 #include "infer/upscaler.h"
+#include "tensor/cuda_math.h"
 #include "tensor/cuda_memory.h"
 #include "tests/cuda/device.h"
 #include "tests/infer/networks.h"
@@ -11,8 +12,8 @@ using namespace dgp;
 
 namespace {
 
-Tensor run(const GpuPlan& plan, const Tensor& lr, const Tiling& tiling) {
-  GpuWorkspace space(plan.config(), {lr.dim(0), lr.dim(1)}, tiling);
+Tensor run(const GpuPlan& plan, const Tensor& lr, const Tiling& tiling, DType storage = DType::f32) {
+  GpuWorkspace space(plan.config(), {lr.dim(0), lr.dim(1)}, tiling, storage);
   const int64_t scale = plan.config().scale, width = lr.dim(1) * scale;
   Tensor hr({lr.dim(0) * scale, width, 3}), flag({1}, DType::f32, Device::cuda);
   space.take(RowStore(lr));
@@ -58,6 +59,52 @@ TEST_CASE("as a whole, in tiles and with features in the host's memory the GPU g
       }
     }
     device::check_leaks();
+  }
+}
+
+// Rounded to 8 or 11 significant bits where they are stored, or multiplied.
+TEST_CASE("features stored or multiplied in fewer bits on the GPU, as a whole, in tiles and as graphs") {
+  if (!device::usable()) return;
+  using cuda::Factors;
+  struct Case {
+    DType storage;
+    Factors factors;
+    double bound;
+  };
+  const DGPNetConfig config{2, 8, 2, 3, 1};
+  for (const Case& c : {Case{DType::bf16, Factors::f32, 2e-2}, Case{DType::f16, Factors::f32, 2.5e-3},
+                        Case{DType::f32, Factors::tf32, 2.5e-3}, Case{DType::f32, Factors::bf16, 2e-2}}) {
+    CAPTURE(static_cast<int>(c.storage), static_cast<int>(c.factors));
+    device::With quick(device::Order::reverse, false);
+    {
+      DGPNet net = random_net(config, 7);
+      GpuPlan plan(net);
+      Tensor lr = random_tensor({37, 11, 3}, 8);
+      const Tensor exact = run(plan, lr, {64, 64, true, false});
+      const cuda::Using using_factors(c.factors);
+      const Tensor whole = run(plan, lr, {64, 64, true, false}, c.storage);
+      const double difference = relative_difference(whole, exact);
+      CHECK(difference <= c.bound);
+      CHECK(difference > c.bound / 1000);
+      for (const Tiling& t : {Tiling{4, 4, false, false}, Tiling{12, 8, false, false}})
+        CHECK(same_bits(run(plan, lr, t, c.storage), whole));
+      GpuUpscaler upscaler(net, {}, kBandBytes, c.storage);
+      for (int i = 0; i < 3; ++i) {
+        Tensor got(whole.shape());
+        upscaler.run(RowStore(lr), [&](const Tensor& rows, int64_t first) {
+          got.slab(first, rows.dim(0)).copy_from(rows);
+        });
+        CHECK(same_bits(got, whole));
+      }
+    }
+    device::check_leaks();
+  }
+  auto bytes = [](DType dtype) {
+    return GpuWorkspace::bytes(DGPNetConfig::base(4), {1080, 1920}, {1080, 180, true, false}, dtype);
+  };
+  for (DType storage : {DType::bf16, DType::f16}) {
+    CHECK(bytes(storage) * 10 < bytes(DType::f32) * 7);
+    for (const Tiling& way : gpu_tilings(config, {37, 11}, 0, kBandBytes, storage)) CHECK(!way.spill);
   }
 }
 
