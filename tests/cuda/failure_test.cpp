@@ -59,6 +59,18 @@ TEST_CASE("an allocation that fails before upscaling is an error and leaves noth
   emulator::check_leaks();
 }
 
+TEST_CASE("further images of a size allocate nothing, as they come, as graphs and in tiles") {
+  DGPNet net = random_net({2, 8, 2, 3, 1}, 3);
+  const Tensor lr = random_tensor({2, 21, 9, 3}, 5);
+  for (int64_t tile_rows : {-1, 8}) {
+    const Upscaler upscale(net, {.tile_rows = tile_rows, .device = Device::cuda});
+    const Tensor first = upscale(lr);
+    const int64_t before = emulator::allocation_count();
+    for (int i = 0; i < 2; ++i) CHECK(same_bits(upscale(lr), first));
+    CHECK(emulator::allocation_count() == before);
+  }
+}
+
 // Refused as a whole, the image goes through in tiles; with everything refused that is asked for, an error.
 TEST_CASE("an allocation that fails while upscaling makes smaller tiles and the same result") {
   DGPNet net = random_net({2, 8, 2, 3, 1}, 3);
