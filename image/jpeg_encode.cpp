@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "image/jpeg_bits.h"
+#include "image/jpeg_transform.h"
 
 namespace dgp {
 namespace {
@@ -98,18 +99,6 @@ void put_value(Bits& bits, int value, int size) {
   bits.put(static_cast<uint32_t>(value < 0 ? value - 1 : value), size);
 }
 
-// basis[u][x] = c(u)/2 cos((2x+1) u pi/16): y = B x B^T is the 8x8 cosine transform.
-using Basis = std::array<std::array<float, 8>, 8>;
-Basis make_basis() {
-  Basis basis;
-  for (size_t u = 0; u < 8; ++u)
-    for (size_t x = 0; x < 8; ++x)
-      basis[u][x] =
-          static_cast<float>((u == 0 ? std::sqrt(0.125) : 0.5) *
-                             std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16));
-  return basis;
-}
-
 // One colour plane: its tables and the DC value of the block before.
 struct Plane {
   std::array<int, 64> steps;
@@ -119,18 +108,20 @@ struct Plane {
   Plane(const std::array<int, 64>& s, size_t kind) : steps(s), dc(kDc[kind]), ac(kAc[kind]) {}
 
   void encode(const float (&block)[64], Bits& bits) {
-    static const Basis basis = make_basis();
-    float half[64] = {};
-    int values[64];
-    for (size_t u = 0; u < 8; ++u)
-      for (size_t y = 0; y < 8; ++y)
-        for (size_t x = 0; x < 8; ++x) half[8 * u + x] += basis[u][y] * block[8 * y + x];
-    for (size_t k = 0; k < 64; ++k) {
-      size_t at = kZigzag[k];
-      float sum = 0;
-      for (size_t x = 0; x < 8; ++x) sum += half[at / 8 * 8 + x] * basis[at % 8][x];
-      values[k] = static_cast<int>(std::lround(sum / static_cast<float>(steps[at])));
+    const float* basis = jpeg_basis().data();
+    float half[64], in[8], out[8];
+    int values[64], natural[64];
+    for (size_t x = 0; x < 8; ++x) {
+      for (size_t y = 0; y < 8; ++y) in[y] = block[8 * y + x];
+      jpeg_forward_line(basis, in, out);
+      for (size_t u = 0; u < 8; ++u) half[8 * u + x] = out[u];
     }
+    for (size_t u = 0; u < 8; ++u) {
+      std::copy_n(half + 8 * u, 8, in);
+      jpeg_forward_line(basis, in, out);
+      for (size_t v = 0; v < 8; ++v) natural[8 * u + v] = jpeg_quantised(out[v], steps[8 * u + v]);
+    }
+    for (size_t k = 0; k < 64; ++k) values[k] = natural[kZigzag[k]];
     int change = values[0] - before, size = size_of(change), zeros = 0;
     before = values[0];
     dc.put(bits, size);
@@ -160,13 +151,6 @@ std::string table_bytes(int64_t slot, const Table& table) {
          std::string(table.symbols);
 }
 
-std::array<int, 64> steps_of(size_t kind, int quality) {
-  int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
-  std::array<int, 64> steps;
-  for (size_t i = 0; i < 64; ++i) steps[i] = std::clamp((kSteps[kind][i] * scale + 50) / 100, 1, 255);
-  return steps;
-}
-
 std::string header(int64_t width, int64_t height, bool halved, const std::vector<Plane>& planes) {
   const auto channels = static_cast<int64_t>(planes.size());
   std::string out("\xFF\xD8", 2), components, scan;
@@ -190,11 +174,7 @@ std::string header(int64_t width, int64_t height, bool halved, const std::vector
 // last row and column repeat. Whole numbers, rounded where libjpeg rounds: each pixel's, and, with a bias of
 // 1 and 2 quarters in turn, the mean's.
 void take_block(const Tensor& pixels, int64_t y, int64_t x, size_t c, int64_t step, float (&block)[64]) {
-  static constexpr float kWeights[3][3] = {
-      {0.299f, 0.587f, 0.114f}, {-0.168735892f, -0.331264108f, 0.5f}, {0.5f, -0.418687589f, -0.081312411f}};
-  static constexpr float kGrey[3] = {1, 0, 0};
   const int64_t H = pixels.dim(0), W = pixels.dim(1), C = pixels.dim(2);
-  const float *w = C == 1 ? kGrey : kWeights[c], zero = c == 0 ? 0.5f : 128.5f;
   for (int64_t i = 0; i < 64; ++i) {
     int sum = step == 2 ? 1 + i % 2 : 0;
     for (int64_t v = 0; v < step; ++v)
@@ -202,13 +182,33 @@ void take_block(const Tensor& pixels, int64_t y, int64_t x, size_t c, int64_t st
         const int64_t row = std::min(y + i / 8 * step + v, H - 1),
                       column = std::min(x + i % 8 * step + u, W - 1);
         const uint8_t* p = pixels.data<uint8_t>() + (row * W + column) * C;
-        sum += std::min(255, static_cast<int>(zero + w[0] * p[0] + w[1] * p[C / 3] + w[2] * p[C / 3 * 2]));
+        sum += C == 1 ? p[0] : jpeg_component(static_cast<int>(c), p[0], p[1], p[2]);
       }
     block[i] = static_cast<float>((step == 2 ? sum / 4 : sum) - 128);
   }
 }
 
 }  // namespace
+
+std::array<int, 64> jpeg_steps(bool colour, int quality) {
+  const int scale = quality < 50 ? 5000 / quality : 200 - 2 * quality;
+  std::array<int, 64> steps;
+  for (size_t i = 0; i < 64; ++i) steps[i] = std::clamp((kSteps[colour][i] * scale + 50) / 100, 1, 255);
+  return steps;
+}
+
+const std::array<float, 64>& jpeg_basis() {
+  static const std::array<float, 64> basis = [] {
+    std::array<float, 64> b;
+    for (size_t u = 0; u < 8; ++u)
+      for (size_t x = 0; x < 8; ++x)
+        b[u * 8 + x] =
+            static_cast<float>((u == 0 ? std::sqrt(0.125) : 0.5) *
+                               std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16));
+    return b;
+  }();
+  return basis;
+}
 
 struct JpegEncoder::State {
   int64_t width, channels;
@@ -239,7 +239,7 @@ JpegEncoder::JpegEncoder(int64_t width, int64_t height, int64_t channels, int qu
   check(width <= kMaxJpegSide && height <= kMaxJpegSide, "JPEG holds at most ", kMaxJpegSide,
         " pixels a side, the picture is ", width, "x", height, "; write a PNG instead");
   std::vector<Plane> planes;
-  for (int64_t c = 0; c < channels; ++c) planes.emplace_back(steps_of(c > 0, quality), c > 0);
+  for (int64_t c = 0; c < channels; ++c) planes.emplace_back(jpeg_steps(c > 0, quality), c > 0);
   state_.reset(new State{width, channels, halved && channels == 3, std::move(planes)});
   state_->out = header(width, height, state_->halved, state_->planes);
 }

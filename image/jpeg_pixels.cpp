@@ -3,51 +3,25 @@
 // YCbCr; each in the arithmetic of libjpeg ("islow", "fancy upsampling"), whose decoded pixels the world is
 // used to.
 #include <algorithm>
-#include <cstring>
 
 #include "image/jpeg_decode.h"
+#include "image/jpeg_transform.h"
 #include "tensor/parallel.h"
 
 namespace dgp {
 namespace {
 
-uint8_t clamp8(int64_t v) { return static_cast<uint8_t>(std::clamp<int64_t>(v, 0, 255)); }
-
-constexpr int64_t fix(double x, int bits) { return static_cast<int64_t>(x * (1 << bits) + 0.5); }
-
-// Eight values `step` apart, transformed; out[i] keeps 13 bits more than the input.
-void transform(const int64_t* in, int64_t step, int64_t* out) {
-  constexpr int kBits = 13;
-  auto at = [&](int64_t i) { return in[i * step]; };
-  int64_t z1 = (at(2) + at(6)) * fix(0.541196100, kBits);
-  int64_t even2 = z1 - at(6) * fix(1.847759065, kBits), even3 = z1 + at(2) * fix(0.765366865, kBits);
-  int64_t even0 = (at(0) + at(4)) * (1 << kBits), even1 = (at(0) - at(4)) * (1 << kBits);
-  const int64_t e[4] = {even0 + even3, even1 + even2, even1 - even2, even0 - even3};
-
-  int64_t t0 = at(7), t1 = at(5), t2 = at(3), t3 = at(1);
-  int64_t z5 = (t0 + t2 + t1 + t3) * fix(1.175875602, kBits);
-  int64_t a = -(t0 + t3) * fix(0.899976223, kBits), b = -(t1 + t2) * fix(2.562915447, kBits);
-  int64_t c = -(t0 + t2) * fix(1.961570560, kBits) + z5, d = -(t1 + t3) * fix(0.390180644, kBits) + z5;
-  const int64_t o[4] = {t3 * fix(1.501321110, kBits) + a + d, t2 * fix(3.072711026, kBits) + b + c,
-                        t1 * fix(2.053119869, kBits) + b + d, t0 * fix(0.298631336, kBits) + a + c};
-  for (int i = 0; i < 4; ++i) {
-    out[i] = e[i] + o[i];
-    out[7 - i] = e[i] - o[i];
-  }
-}
-
 void inverse_transform(const int16_t* block, const JpegQuantiser& q, uint8_t* out, int64_t stride) {
-  constexpr int kFirst = 11, kSecond = 18;  // 2 bits are kept between the passes
-  auto rounded = [](int64_t v, int shift) { return (v + (int64_t{1} << (shift - 1))) >> shift; };
-  int64_t in[64], middle[64], line[8];
-  for (size_t i = 0; i < 64; ++i) in[i] = int64_t{block[i]} * q[i];
-  for (int64_t x = 0; x < 8; ++x) {
-    transform(in + x, 8, line);
-    for (int64_t y = 0; y < 8; ++y) middle[8 * y + x] = rounded(line[y], kFirst);
+  int64_t middle[64], in[8], line[8];
+  for (size_t x = 0; x < 8; ++x) {
+    for (size_t y = 0; y < 8; ++y) in[y] = int64_t{block[8 * y + x]} * q[8 * y + x];
+    jpeg_inverse_line(in, line);
+    for (size_t y = 0; y < 8; ++y) middle[8 * y + x] = jpeg_rounded(line[y], kJpegFirstShift);
   }
-  for (int64_t y = 0; y < 8; ++y) {
-    transform(middle + 8 * y, 1, line);
-    for (int64_t x = 0; x < 8; ++x) out[y * stride + x] = clamp8(rounded(line[x], kSecond) + 128);
+  for (size_t y = 0; y < 8; ++y, out += stride) {
+    std::copy_n(middle + 8 * y, 8, in);
+    jpeg_inverse_line(in, line);
+    for (size_t x = 0; x < 8; ++x) out[x] = jpeg_byte(jpeg_rounded(line[x], kJpegSecondShift) + 128);
   }
 }
 
@@ -102,13 +76,7 @@ class Upsampler {
 };
 
 void to_rgb(const uint8_t* luma, const uint8_t* blue, const uint8_t* red, int64_t width, uint8_t* out) {
-  constexpr int64_t kHalf = 1 << 15;
-  for (int64_t x = 0; x < width; ++x, out += 3) {
-    int64_t y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
-    out[0] = clamp8(y + ((fix(1.402, 16) * cr + kHalf) >> 16));
-    out[1] = clamp8(y + ((-fix(0.34414, 16) * cb - fix(0.71414, 16) * cr + kHalf) >> 16));
-    out[2] = clamp8(y + ((fix(1.772, 16) * cb + kHalf) >> 16));
-  }
+  for (int64_t x = 0; x < width; ++x, out += 3) jpeg_rgb(luma[x], blue[x], red[x], out);
 }
 
 }  // namespace

@@ -4,25 +4,19 @@
 #include <numbers>
 
 #include "tensor/error.h"
+#include "tensor/philox.h"
 
 namespace dgp {
 
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    uint64_t a = uint64_t{0xD2511F53} * c[0], b = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ key[0], static_cast<uint32_t>(b),
-         static_cast<uint32_t>(a >> 32) ^ c[3] ^ key[1], static_cast<uint32_t>(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return c;
+  const PhiloxBlock b = philox_rounds({{c[0], c[1], c[2], c[3]}}, key[0], key[1]);
+  return {b.word[0], b.word[1], b.word[2], b.word[3]};
 }
 
 namespace {
 std::array<uint32_t, 4> block_at(uint64_t seed, uint64_t stream, uint64_t index) {
-  return philox({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
-                 static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
-                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  const PhiloxBlock b = philox_block(seed, stream, index);
+  return {b.word[0], b.word[1], b.word[2], b.word[3]};
 }
 }  // namespace
 

@@ -24,6 +24,12 @@ class Rng {
   double normal();               // mean 0, variance 1
   int64_t poisson(double mean);  // mean >= 0
 
+  // What the next draws are functions of: tensor/philox.h makes them in any order.
+  struct State {
+    uint64_t seed, stream, position;
+  };
+  State state() const { return {seed_, stream_, position_}; }
+
  private:
   uint64_t seed_, stream_, position_ = 0;
   std::array<uint32_t, 4> block_{};

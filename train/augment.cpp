@@ -19,26 +19,23 @@ double draw_beta(double alpha, Rng& rng) {
   }
 }
 
-void shuffle_channels(const std::array<size_t, 3>& order, int64_t pixels, float* p) {
+void shuffle_channels(const std::array<int, 3>& order, int64_t pixels, float* p) {
   for (int64_t i = 0; i < pixels; ++i, p += 3) {
     const std::array<float, 3> rgb = {p[0], p[1], p[2]};
-    for (size_t c = 0; c < 3; ++c) p[c] = rgb[order[c]];
+    for (size_t c = 0; c < 3; ++c) p[c] = rgb[static_cast<size_t>(order[c])];
   }
 }
 
-void cut_blur(double ratio, int64_t scale, int64_t patch, Rng& rng, float* lr, const float* hr) {
-  const double drawn = std::clamp(ratio + kCutDeviation * rng.normal(), 0.0, 1.0);
-  const auto side = static_cast<int64_t>(static_cast<double>(patch) * drawn);
-  const int64_t top = rng.below(patch - side + 1), left = rng.below(patch - side + 1);
-  const bool inside = rng.uniform() < 0.5;
+void cut_blur(const Colours& colours, int64_t scale, int64_t patch, float* lr, const float* hr) {
   Tensor sharp({patch * scale, patch * scale, 3});
   std::copy_n(hr, sharp.numel(), sharp.data<float>());
   sharp = shrink_bicubic(sharp, scale);
   const float* from = sharp.data<float>();
   for (int64_t y = 0; y < patch; ++y)
     for (int64_t x = 0; x < patch; ++x) {
-      const bool within = y >= top && y < top + side && x >= left && x < left + side;
-      if (within != inside) continue;
+      const bool within = y >= colours.top && y < colours.top + colours.side && x >= colours.left &&
+                          x < colours.left + colours.side;
+      if (within != colours.inside) continue;
       for (int64_t c = 0; c < 3; ++c)
         lr[(y * patch + x) * 3 + c] = std::clamp(from[(y * patch + x) * 3 + c], 0.f, 1.f);
     }
@@ -51,16 +48,26 @@ Orientation draw_orientation(const AugmentConfig& config, Rng rng) {
   return {h < config.hflip, v < config.vflip, t < config.transpose};
 }
 
-void augment_colours(const AugmentConfig& config, int64_t scale, int64_t patch, Rng rng, float* lr,
-                     float* hr) {
-  if (rng.uniform() < config.channels) {
-    std::array<size_t, 3> order = {0, 1, 2};
+Colours draw_colours(const AugmentConfig& config, int64_t patch, Rng rng) {
+  Colours drawn;
+  if (rng.uniform() < config.channels)
     for (size_t i = 2; i > 0; --i)
-      std::swap(order[i], order[static_cast<size_t>(rng.below(static_cast<int64_t>(i + 1)))]);
-    shuffle_channels(order, patch * patch, lr);
-    shuffle_channels(order, patch * patch * scale * scale, hr);
+      std::swap(drawn.order[i], drawn.order[static_cast<size_t>(rng.below(static_cast<int64_t>(i + 1)))]);
+  drawn.cutblur = rng.uniform() < config.cutblur;
+  if (!drawn.cutblur) return drawn;
+  const double ratio = std::clamp(config.cutblur_ratio + kCutDeviation * rng.normal(), 0.0, 1.0);
+  drawn.side = static_cast<int64_t>(static_cast<double>(patch) * ratio);
+  drawn.top = rng.below(patch - drawn.side + 1), drawn.left = rng.below(patch - drawn.side + 1);
+  drawn.inside = rng.uniform() < 0.5;
+  return drawn;
+}
+
+void apply_colours(const Colours& colours, int64_t scale, int64_t patch, float* lr, float* hr) {
+  if (colours.order != Colours().order) {
+    shuffle_channels(colours.order, patch * patch, lr);
+    shuffle_channels(colours.order, patch * patch * scale * scale, hr);
   }
-  if (rng.uniform() < config.cutblur) cut_blur(config.cutblur_ratio, scale, patch, rng, lr, hr);
+  if (colours.cutblur) cut_blur(colours, scale, patch, lr, hr);
 }
 
 double draw_mixup(const AugmentConfig& config, Rng rng) {

@@ -10,6 +10,7 @@
 //   Beta(a, a)
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "tensor/random.h"
@@ -22,9 +23,17 @@ struct Orientation {
 };
 Orientation draw_orientation(const AugmentConfig& config, Rng rng);
 
-// lr [patch,patch,3], hr [scale*patch,scale*patch,3], changed in place: channels and cutblur, as drawn.
-void augment_colours(const AugmentConfig& config, int64_t scale, int64_t patch, Rng rng, float* lr,
-                     float* hr);
+// Of one sample: the order of its channels, and the square that cutblur takes from the other patch, or all
+// but that.
+struct Colours {
+  std::array<int, 3> order = {0, 1, 2};
+  bool cutblur = false, inside = false;
+  int64_t side = 0, top = 0, left = 0;
+};
+Colours draw_colours(const AugmentConfig& config, int64_t patch, Rng rng);
+
+// lr [patch,patch,3], hr [scale*patch,scale*patch,3], changed in place.
+void apply_colours(const Colours& colours, int64_t scale, int64_t patch, float* lr, float* hr);
 
 // The share of the first of two samples, or 1 where nothing is to be mixed in.
 double draw_mixup(const AugmentConfig& config, Rng rng);

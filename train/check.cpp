@@ -7,7 +7,7 @@
 
 #include "tensor/file.h"
 #include "tensor/parallel.h"
-#include "train/data.h"
+#include "train/loader.h"
 #include "train/network.h"
 #include "train/validate.h"
 

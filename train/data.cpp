@@ -12,13 +12,13 @@
 namespace dgp {
 namespace {
 
-// Rows [y, y+h) and columns [x, x+w) of a picture, to floats in [0, 1].
-Tensor piece_of(const Pixels& picture, int64_t y, int64_t x, int64_t h, int64_t w) {
-  Tensor piece({h, w, 3});
-  for (int64_t r = 0; r < h; ++r) {
-    const uint8_t* from = picture.at.get() + ((y + r) * picture.width + x) * 3;
-    float* to = piece.data<float>() + r * w * 3;
-    for (int64_t i = 0; i < w * 3; ++i) to[i] = static_cast<float>(from[i]) / 255;
+// A region of a picture, to floats in [0, 1].
+Tensor piece_of(const Pixels& picture, const Region& at) {
+  Tensor piece({at.height, at.width, 3});
+  for (int64_t r = 0; r < at.height; ++r) {
+    const uint8_t* from = picture.at.get() + ((at.y + r) * picture.width + at.x) * 3;
+    float* to = piece.data<float>() + r * at.width * 3;
+    for (int64_t i = 0; i < at.width * 3; ++i) to[i] = static_cast<float>(from[i]) / 255;
   }
   return piece;
 }
@@ -102,26 +102,37 @@ void Dataset::sample(const Rng& rng, const AugmentConfig& augment, float* lr, fl
 
 void Dataset::mix_in(const Rng& rng, const AugmentConfig& augment, float* lr, float* hr,
                      const MakePartner& partner) const {
-  const double v = draw_mixup(augment, rng.split(kMixup));
+  const auto [v, other_rng] = this->partner(rng, augment);
   if (v == 1) return;
   const int64_t n = 3 * patch_ * patch_, N = n * scale_ * scale_;
   std::vector<float> other(static_cast<size_t>(n + N));
-  partner(rng.split(kPartner), other.data(), other.data() + n);
+  partner(other_rng, other.data(), other.data() + n);
   mix(v, other.data(), n, lr);
   mix(v, other.data() + n, N, hr);
 }
 
-void Dataset::cut(const Pair& pair, Rng rng, const AugmentConfig& augment, float* lr, float* hr) const {
-  const int64_t s = scale_, p = patch_, W = pair.lr.dim(1);
-  const Orientation turn = draw_orientation(augment, rng.split(kOrientation));
-  Rng place = rng.split(kPlace);
-  const int64_t y = place.below(pair.lr.dim(0) - p + 1), x = place.below(W - p + 1);
-  copy_square(pair.lr.data<float>(), W, y, x, p, turn, lr);
-  copy_square(pair.hr.data<float>(), W * s, y * s, x * s, p * s, turn, hr);
-  augment_colours(augment, s, p, rng.split(kColours), lr, hr);
+Partner Dataset::partner(const Rng& rng, const AugmentConfig& augment) const {
+  return {draw_mixup(augment, rng.split(kMixup)), rng.split(kPartner)};
 }
 
-Pair Dataset::pair(Rng rng, int64_t size) const {
+Placement Dataset::place(const Rng& rng, const AugmentConfig& augment, int64_t height, int64_t width) const {
+  Rng place = rng.split(kPlace);
+  const int64_t y = place.below(height - patch_ + 1), x = place.below(width - patch_ + 1);
+  return {y, x, draw_orientation(augment, rng.split(kOrientation)),
+          draw_colours(augment, patch_, rng.split(kColours))};
+}
+
+void Dataset::cut(const Pair& pair, Rng rng, const AugmentConfig& augment, float* lr, float* hr) const {
+  const int64_t s = scale_, p = patch_, W = pair.lr.dim(1);
+  const Placement at = place(rng, augment, pair.lr.dim(0), W);
+  copy_square(pair.lr.data<float>(), W, at.y, at.x, p, at.turn, lr);
+  copy_square(pair.hr.data<float>(), W * s, at.y * s, at.x * s, p * s, at.turn, hr);
+  apply_colours(at.colours, s, p, lr, hr);
+}
+
+Pair Dataset::pair(Rng rng, int64_t size) const { return make(recipe(rng, size)); }
+
+Recipe Dataset::recipe(Rng rng, int64_t size) const {
   auto chosen = std::upper_bound(cumulative_.begin(), cumulative_.end(), rng.uniform() * cumulative_.back());
   const Picture& picture =
       pictures_[std::min(static_cast<size_t>(chosen - cumulative_.begin()), pictures_.size() - 1)];
@@ -129,7 +140,8 @@ Pair Dataset::pair(Rng rng, int64_t size) const {
   if (picture.lr.defined()) {
     const int64_t h = std::min(size, picture.lr.height), w = std::min(size, picture.lr.width);
     const int64_t y = rng.below(picture.lr.height - h + 1), x = rng.below(picture.lr.width - w + 1);
-    return {piece_of(picture.lr, y, x, h, w), piece_of(picture.hr, y * s, x * s, h * s, w * s)};
+    return {
+        .picture = &picture, .lr = {y, x, h, w}, .hr = {y * s, x * s, h * s, w * s}, .height = h, .width = w};
   }
   // The HR piece is degraded with a margin around it, so that its borders come out as in the whole picture.
   const DegradeConfig& config = sources_[picture.source].degrade;
@@ -139,18 +151,31 @@ Pair Dataset::pair(Rng rng, int64_t size) const {
   const int64_t top = std::min(margin, y / s), left = std::min(margin, x / s);
   const int64_t rows = top + h + std::min(margin, (H - y) / s - h);
   const int64_t columns = left + w + std::min(margin, (W - x) / s - w);
-  Tensor region = piece_of(picture.hr, y - top * s, x - left * s, rows * s, columns * s);
-  const Rng drawn = rng.split(kDegrade);
+  return {.picture = &picture,
+          .lr = {},
+          .hr = {y - top * s, x - left * s, rows * s, columns * s},
+          .degrade = &config,
+          .drawn = rng.split(kDegrade),
+          .top = top,
+          .left = left,
+          .height = h,
+          .width = w};
+}
+
+Pair Dataset::make(const Recipe& r) const {
+  const int64_t s = scale_, h = r.height, w = r.width;
+  if (!r.degrade) return {piece_of(r.picture->lr, r.lr), piece_of(r.picture->hr, r.hr)};
+  Tensor region = piece_of(r.picture->hr, r.hr);
   Tensor small;
-  if (config.type == "ordered" && config.usm) {  // sharpened once, to start from and to aim at
-    Degradation steps = draw_degradation(config, s, rows * s, columns * s, drawn);
+  if (sharpens(*r.degrade)) {  // once, to start from and to aim at
+    Degradation steps = draw_degradation(*r.degrade, s, r.hr.height, r.hr.width, r.drawn);
     region = sharpen_usm(region);
     steps.erase(steps.begin());
     small = apply_degradation(steps, region);
   } else {
-    small = degrade(region, s, config, drawn);
+    small = degrade(region, s, *r.degrade, r.drawn);
   }
-  return {inner(small, top, left, h, w), inner(region, top * s, left * s, h * s, w * s)};
+  return {inner(small, r.top, r.left, h, w), inner(region, r.top * s, r.left * s, h * s, w * s)};
 }
 
 std::pair<Tensor, Tensor> Dataset::whole(size_t index) const {

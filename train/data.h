@@ -3,18 +3,13 @@
 // loading threads changes anything.
 #pragma once
 
-#include <condition_variable>
-#include <exception>
 #include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "tensor/random.h"
 #include "tensor/tensor.h"
+#include "train/augment.h"
 #include "train/config.h"
 #include "train/pictures.h"
 
@@ -27,6 +22,33 @@ struct Batch {
 
 struct Pair {
   Tensor lr, hr;  // f32 [h,w,3], [s*h,s*w,3]
+};
+
+struct Region {
+  int64_t y = 0, x = 0, height = 0, width = 0;
+};
+
+// What a pair is made of, before anything is computed: pixels, and what was drawn.
+struct Recipe {
+  const Picture* picture;
+  Region lr, hr;                           // lr: of a picture that has an LR
+  const DegradeConfig* degrade = nullptr;  // else this makes it from hr,
+  Rng drawn = Rng(0);                      // with these random numbers,
+  int64_t top = 0, left = 0;               // and the pair begins here, in LR pixels,
+  int64_t height, width;                   // and is so large
+};
+
+// Where in a pair a patch is cut, in LR pixels, and how it is augmented.
+struct Placement {
+  int64_t y, x;
+  Orientation turn;
+  Colours colours;
+};
+
+// A second sample that is mixed into a first, which keeps this share; 1: none is.
+struct Partner {
+  double share;
+  Rng rng;
 };
 
 class Dataset {
@@ -51,6 +73,11 @@ class Dataset {
   // place of one; `rng` and `augment` decide as in sample(), which is a patch of the pair of its own size.
   Pair pair(Rng rng, int64_t size) const;
   void cut(const Pair& pair, Rng rng, const AugmentConfig& augment, float* lr, float* hr) const;
+  // The choices that these two make, for a patch that is made elsewhere; make(recipe()) is pair().
+  Recipe recipe(Rng rng, int64_t size) const;
+  Pair make(const Recipe& recipe) const;
+  Placement place(const Rng& rng, const AugmentConfig& augment, int64_t height, int64_t width) const;
+  Partner partner(const Rng& rng, const AugmentConfig& augment) const;
   // Mixes a second sample in where mixup is drawn: partner(rng, lr, hr) makes it.
   using MakePartner = std::function<void(const Rng& rng, float* lr, float* hr)>;
   void mix_in(const Rng& rng, const AugmentConfig& augment, float* lr, float* hr,
@@ -67,50 +94,5 @@ class Dataset {
   std::vector<Picture> pictures_;
   std::vector<double> cumulative_;  // of the pictures' weights
 };
-
-inline constexpr int64_t kBatchesAhead = 4;  // ready or in the making, besides one a worker
-
-class PairPool;
-
-// Samples [first, first + count) of each batch: the part of it that one of several processes takes.
-struct BatchPart {
-  int64_t first, count;
-};
-
-// Makes batches ahead of the trainer on threads of its own.
-class Loader {
- public:
-  // Batches number `first` on, or a part of each. Sample i of batch b is drawn from
-  // Rng(seed).split(b).split(i).
-  Loader(const Dataset& data, const TrainConfig& config, int64_t first)
-      : Loader(data, config, first, {0, config.data.batch}) {}
-  Loader(const Dataset& data, const TrainConfig& config, int64_t first, BatchPart part);
-  ~Loader();
-
-  Batch next();                                      // in order; a worker's exception comes out here
-  double waited_seconds() const { return waited_; }  // by the trainer, in next(), so far
-
- private:
-  void work();
-  Batch make(int64_t number) const;
-  Batch make_from_pool(const Rng& rng, int64_t number) const;
-
-  const Dataset& data_;
-  const TrainConfig& config_;
-  const BatchPart part_;
-  std::unique_ptr<PairPool> pool_;
-  int64_t next_made_, next_taken_;
-  double waited_ = 0;
-  bool stop_ = false;
-  std::exception_ptr failure_;
-  std::map<int64_t, Batch> ready_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::thread> workers_;
-};
-
-// What to do when the trainer waits for data more than a twentieth of its time, on a machine of so many
-// cores; nothing otherwise.
-std::string waiting_advice(const TrainConfig& config, double waiting, int64_t cores);
 
 }  // namespace dgp

@@ -39,7 +39,12 @@ using Degradation = std::vector<DegradeStep>;
 Degradation draw_degradation(const DegradeConfig& config, int64_t scale, int64_t height, int64_t width,
                              const Rng& rng);
 
-// picture f32 [H,W,3] of the size drawn for -> [H/scale, W/scale, 3] on multiples of 1/255.
+// Whether its degradations begin by sharpening: a training pair is then made from the sharpened picture, and
+// aims at it.
+inline bool sharpens(const DegradeConfig& config) { return config.type == "ordered" && config.usm; }
+
+// picture f32 [H,W,3] of the size drawn for -> [H/scale, W/scale, 3] on multiples of 1/255. On the CPU;
+// apply_degradations in train/degrade_plan.h takes pictures on the GPU.
 Tensor apply_degradation(const Degradation& degradation, const Tensor& picture);
 
 // {"blur", "gaussian, 13 px, σ 2.10 × 0.40 at 35°"}

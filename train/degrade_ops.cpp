@@ -5,16 +5,11 @@
 
 #include "image/bytes.h"
 #include "image/image.h"
+#include "train/degrade_taps.h"
 #include "train/picture_values.h"
 
 namespace dgp {
 namespace {
-
-int64_t reflected(int64_t i, int64_t n) {  // ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
-  if (n == 1) return 0;
-  i = std::abs(i) % (2 * n - 2);
-  return i < n ? i : 2 * n - 2 - i;
-}
 
 // [H + 2 half, W + 2 half, 3]
 std::vector<float> padded(const Tensor& x, int64_t half) {
@@ -28,65 +23,6 @@ std::vector<float> padded(const Tensor& x, int64_t half) {
   return result;
 }
 
-// One line's taps: out[o] = sum_t weight[o*n + t] * in[index[o*n + t]].
-struct Taps {
-  int64_t n = 0;
-  std::vector<int64_t> index;
-  std::vector<float> weight;
-};
-
-// Of a kernel's largest weight: less is lost in the rounding of the sum, and what is denormal would be slow.
-constexpr double kNoWeight = 1e-8;
-
-double cubic(double x) {
-  constexpr double a = -0.75;
-  x = std::abs(x);
-  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
-  return 0;
-}
-
-Taps area_taps(int64_t in, int64_t out) {
-  Taps taps;
-  taps.n = (in + out - 1) / out + 1;
-  for (int64_t o = 0; o < out; ++o) {
-    const int64_t begin = o * in / out, end = ((o + 1) * in + out - 1) / out;
-    for (int64_t t = 0; t < taps.n; ++t) {
-      taps.index.push_back(std::min(begin + t, in - 1));
-      taps.weight.push_back(begin + t < end ? 1.f / static_cast<float>(end - begin) : 0.f);
-    }
-  }
-  return taps;
-}
-
-Taps taps_of(int64_t in, int64_t out, Interpolation mode, double ratio) {
-  if (mode == Interpolation::area) return area_taps(in, out);
-  if (ratio == 0) ratio = static_cast<double>(in) / static_cast<double>(out);
-  Taps taps;
-  if (mode == Interpolation::nearest) {
-    taps.n = 1;
-    for (int64_t o = 0; o < out; ++o) {
-      taps.index.push_back(std::min(static_cast<int64_t>(ratio * (static_cast<double>(o) + 0.5)), in - 1));
-      taps.weight.push_back(1);
-    }
-    return taps;
-  }
-  const bool linear = mode == Interpolation::bilinear;
-  taps.n = linear ? 2 : 4;
-  for (int64_t o = 0; o < out; ++o) {
-    double at = ratio * (static_cast<double>(o) + 0.5) - 0.5;
-    if (linear) at = std::max(at, 0.0);
-    const double first = std::floor(at), t = at - first;
-    for (int64_t k = 0; k < taps.n; ++k) {
-      const int64_t offset = linear ? k : k - 1;
-      taps.index.push_back(std::clamp<int64_t>(static_cast<int64_t>(first) + offset, 0, in - 1));
-      taps.weight.push_back(
-          static_cast<float>(linear ? (k == 0 ? 1 - t : t) : cubic(t - static_cast<double>(offset))));
-    }
-  }
-  return taps;
-}
-
 }  // namespace
 
 Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
@@ -96,16 +32,15 @@ Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
         "filter_picture: expects a square kernel of odd side, got ", weights.size(), " weights");
   const int64_t H = x.dim(0), W = x.dim(1), PW = W + side - 1;
   const std::vector<float> from = padded(x, side / 2);
-  double largest = 0;
-  for (double w : weights) largest = std::max(largest, std::abs(w));
+  const std::vector<float> taps = filter_weights(weights);
   Tensor result = Tensor::zeros(x.shape());
   for (int64_t y = 0; y < H; ++y) {
     float* out = result.data<float>() + y * W * 3;
     for (int64_t v = 0; v < side; ++v)
       for (int64_t u = 0; u < side; ++u) {
         const float* in = from.data() + ((y + v) * PW + u) * 3;
-        const auto w = static_cast<float>(weights[static_cast<size_t>(v * side + u)]);
-        if (std::abs(w) < kNoWeight * largest) continue;
+        const float w = taps[static_cast<size_t>(v * side + u)];
+        if (w == 0) continue;
         for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
       }
   }
@@ -122,7 +57,8 @@ Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Inter
   check(height >= 1 && width >= 1, "interpolate_picture: expects a size of at least 1x1, got ", width, "x",
         height);
   const int64_t H = x.dim(0), W = x.dim(1);
-  const Taps down = taps_of(H, height, mode, ratio), across = taps_of(W, width, mode, ratio);
+  const Taps down = interpolation_taps(H, height, mode, ratio),
+             across = interpolation_taps(W, width, mode, ratio);
   Tensor rows = Tensor::zeros({height, W, 3}), result = Tensor::zeros({height, width, 3});
   for (int64_t y = 0; y < height; ++y) {
     float* out = rows.data<float>() + y * W * 3;
@@ -146,32 +82,26 @@ Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Inter
 
 namespace {
 
-// The Gaussian that OpenCV makes of a width of 51 and no deviation: 0.3 ((51 - 1) / 2 - 1) + 0.8 = 8.
 Tensor wide_blur(const Tensor& x) {
-  constexpr int64_t kHalf = 25;
-  std::vector<double> g;
-  double sum = 0;
-  for (int64_t i = -kHalf; i <= kHalf; ++i) {
-    g.push_back(std::exp(-static_cast<double>(i * i) / (2 * 8.0 * 8.0)));
-    sum += g.back();
-  }
+  const std::vector<float>& g = sharpening_weights();
+  const auto half = static_cast<int64_t>(g.size()) / 2;
   const int64_t H = x.dim(0), W = x.dim(1);
   Tensor rows = Tensor::zeros(x.shape()), result = Tensor::zeros(x.shape());
-  std::vector<float> line(static_cast<size_t>((W + 2 * kHalf) * 3));
+  std::vector<float> line(static_cast<size_t>((W + 2 * half) * 3));
   for (int64_t y = 0; y < H; ++y)
-    for (int64_t t = -kHalf; t <= kHalf; ++t) {
+    for (int64_t t = -half; t <= half; ++t) {
       const float* in = x.data<float>() + reflected(y + t, H) * W * 3;
       float* out = rows.data<float>() + y * W * 3;
-      const auto w = static_cast<float>(g[static_cast<size_t>(t + kHalf)] / sum);
+      const float w = g[static_cast<size_t>(t + half)];
       for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
     }
   for (int64_t y = 0; y < H; ++y) {
     const float* in = rows.data<float>() + y * W * 3;
-    for (int64_t u = 0; u < W + 2 * kHalf; ++u)
-      std::copy_n(in + reflected(u - kHalf, W) * 3, 3, line.data() + u * 3);
+    for (int64_t u = 0; u < W + 2 * half; ++u)
+      std::copy_n(in + reflected(u - half, W) * 3, 3, line.data() + u * 3);
     float* out = result.data<float>() + y * W * 3;
-    for (int64_t t = 0; t <= 2 * kHalf; ++t) {
-      const auto w = static_cast<float>(g[static_cast<size_t>(t)] / sum);
+    for (int64_t t = 0; t <= 2 * half; ++t) {
+      const float w = g[static_cast<size_t>(t)];
       for (int64_t i = 0; i < W * 3; ++i) out[i] += w * line[static_cast<size_t>(t * 3 + i)];
     }
   }

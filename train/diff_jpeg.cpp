@@ -1,7 +1,8 @@
 // DiffJPEG as Real-ESRGAN runs it, with true rounding: YCbCr, 2x2 chroma means, 8x8 DCT, division by tables
 // scaled by a real number, rounding half to even, and back. Not what a JPEG file gives: file_jpeg is.
+#include "train/diff_jpeg.h"
+
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -18,7 +19,7 @@ constexpr std::array<int, 64> kLuma = {16, 11, 10, 16, 24,  40,  51,  61,  12, 1
                                        49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99};
 constexpr std::array<int, 16> kChroma = {17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99};
 
-using Block = std::array<double, 64>;
+using Block = JpegBlock;
 
 Block table_of(bool chroma, double factor) {  // transposed, as DiffJPEG has them
   Block table;
@@ -28,15 +29,10 @@ Block table_of(bool chroma, double factor) {  // transposed, as DiffJPEG has the
   return table;
 }
 
-// Orthonormal: [frequency][position], or transposed.
-Block make_basis(bool transposed) {
-  Block basis;
-  for (size_t u = 0; u < 8; ++u)
-    for (size_t x = 0; x < 8; ++x)
-      basis[transposed ? x * 8 + u : u * 8 + x] =
-          (u == 0 ? std::sqrt(0.125) : 0.5) *
-          std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16);
-  return basis;
+Block transposed(const Block& a) {
+  Block t;
+  for (size_t i = 0; i < 64; ++i) t[i % 8 * 8 + i / 8] = a[i];
+  return t;
 }
 
 Block product(const Block& a, const Block& b) {
@@ -55,7 +51,7 @@ struct Plane {
 };
 
 void quantise(Plane& plane, const Block& table) {
-  static const Block basis = make_basis(false), inverse = make_basis(true);
+  static const Block basis = diff_jpeg_basis(), inverse = transposed(basis);
   for (int64_t top = 0; top < plane.height; top += 8)
     for (int64_t left = 0; left < plane.width; left += 8) {
       Block block;
@@ -69,13 +65,29 @@ void quantise(Plane& plane, const Block& table) {
 
 }  // namespace
 
-Tensor diff_jpeg(const Tensor& picture, double quality) {
-  check_rank("diff_jpeg", "picture", picture, 3);
-  check(picture.dim(2) == 3 && quality > 0 && quality <= 100,
-        "diff_jpeg: expects [H,W,3] and a quality above 0 and up to 100, got ", to_string(picture.shape()),
-        ", ", quality);
+DiffJpegTables diff_jpeg_tables(double quality) {
+  check(quality > 0 && quality <= 100, "diff_jpeg: expects a quality above 0 and up to 100, got ", quality);
   // At 100 the tables are 0; a step so small that it rounds nothing away stands for it.
   const double factor = std::max((quality < 50 ? 5000 / quality : 200 - 2 * quality) / 100, 1e-6);
+  return {table_of(false, factor), table_of(true, factor)};
+}
+
+const JpegBlock& diff_jpeg_basis() {
+  static const Block basis = [] {
+    Block b;
+    for (size_t u = 0; u < 8; ++u)
+      for (size_t x = 0; x < 8; ++x)
+        b[u * 8 + x] = (u == 0 ? std::sqrt(0.125) : 0.5) *
+                       std::cos(static_cast<double>((2 * x + 1) * u) * std::numbers::pi / 16);
+    return b;
+  }();
+  return basis;
+}
+
+Tensor diff_jpeg(const Tensor& picture, double quality) {
+  check_rank("diff_jpeg", "picture", picture, 3);
+  check(picture.dim(2) == 3, "diff_jpeg: expects [H,W,3], got ", to_string(picture.shape()));
+  const DiffJpegTables tables = diff_jpeg_tables(quality);
   const int64_t height = picture.dim(0), width = picture.dim(1);
   const int64_t H = (height + 15) / 16 * 16, W = (width + 15) / 16 * 16;
   Plane luma(H, W), blue(H / 2, W / 2), red(H / 2, W / 2);
@@ -88,9 +100,9 @@ Tensor diff_jpeg(const Tensor& picture, double quality) {
       blue(y / 2, x / 2) += (-0.168736 * rgb[0] - 0.331264 * rgb[1] + 0.5 * rgb[2] + 128) / 4;
       red(y / 2, x / 2) += (0.5 * rgb[0] - 0.418688 * rgb[1] - 0.081312 * rgb[2] + 128) / 4;
     }
-  quantise(luma, table_of(false, factor));
-  quantise(blue, table_of(true, factor));
-  quantise(red, table_of(true, factor));
+  quantise(luma, tables.luma);
+  quantise(blue, tables.chroma);
+  quantise(red, tables.chroma);
   Tensor result(picture.shape());
   float* out = result.data<float>();
   for (int64_t y = 0; y < height; ++y)

@@ -5,6 +5,7 @@
 
 #include "tensor/parallel.h"
 #include "train/learner.h"
+#include "train/loader.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 

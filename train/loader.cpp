@@ -1,8 +1,9 @@
-// Batches ahead of time: worker threads take numbers in turn, make those batches, and wait when they are
+// Worker threads take numbers in turn, make those batches, and wait when they are
 // too far ahead of the trainer.
+#include "train/loader.h"
+
 #include <chrono>
 
-#include "train/data.h"
 #include "train/pool.h"
 
 namespace dgp {
@@ -34,10 +35,10 @@ void Loader::work() {
     if (stop_) return;
     const int64_t number = next_made_++;
     lock.unlock();
-    Batch batch;
+    Made made;
     std::exception_ptr failure;
     try {
-      batch = make(number);
+      made = make(number);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -46,15 +47,17 @@ void Loader::work() {
       failure_ = failure;
       stop_ = true;
     }
-    ready_.emplace(number, std::move(batch));
+    ready_.emplace(number, std::move(made));
     changed_.notify_all();
   }
 }
 
-Batch Loader::make(int64_t number) const {
+Loader::Made Loader::make(int64_t number) const {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed), 0xda7a).split(static_cast<uint64_t>(number));
-  return pool_ ? make_from_pool(rng, number)
-               : data_.batch(rng, part_.count, config_.data.augment, part_.first);
+  if (pool_) return {make_from_pool(rng, number), {}};
+  const AugmentConfig& augment = config_.data.augment;
+  if (on_gpu()) return {{}, plan_batch(data_, rng, part_.count, augment, part_.first)};
+  return {data_.batch(rng, part_.count, augment, part_.first), {}};
 }
 
 Batch Loader::make_from_pool(const Rng& rng, int64_t number) const {
@@ -75,10 +78,11 @@ Batch Loader::next() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return failure_ || ready_.count(next_taken_); });
   if (failure_) std::rethrow_exception(failure_);
-  Batch batch = std::move(ready_.extract(next_taken_++).mapped());
+  Made made = std::move(ready_.extract(next_taken_++).mapped());
   changed_.notify_all();
+  lock.unlock();
   waited_ += std::chrono::duration<double>(Clock::now() - start).count();
-  return batch;
+  return on_gpu() ? run_batch(made.plan, runner_) : made.batch;
 }
 
 std::string waiting_advice(const TrainConfig& config, double waiting, int64_t cores) {
@@ -90,8 +94,10 @@ std::string waiting_advice(const TrainConfig& config, double waiting, int64_t co
   if (config.data.workers < cores)
     add("set data.workers to " + std::to_string(std::min(cores, config.data.workers * 2)));
   bool degraded = false;
+  const bool on_gpu = config.computes_on() == Device::cuda && config.data.pool.pairs == 0;
   for (const SourceConfig& source : config.data.train)
-    degraded = degraded || (source.lr.empty() && source.degrade.type != "bicubic");
+    degraded = degraded || (source.lr.empty() && source.degrade.type != "bicubic" &&
+                            (!on_gpu || source.degrade.type == "real"));
   if (degraded)
     add("let several patches come from one degraded pair (data.pool: {pairs: 180, reuse: 8}); or choose a "
         "shorter degradation (degrade.orders: 1, usm: false, smaller kernels), or make the pairs "

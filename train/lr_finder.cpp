@@ -8,6 +8,7 @@
 #include "report/chart.h"
 #include "report/html.h"
 #include "train/learner.h"
+#include "train/loader.h"
 
 namespace dgp {
 namespace {

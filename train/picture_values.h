@@ -1,9 +1,9 @@
-// What the operations on pictures share: f32 [H,W,3] in [0, 1].
+// What the operations on pictures share, on the CPU and in kernels: f32 [H,W,3] in [0, 1].
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
+#include "tensor/device_function.h"
 #include "tensor/tensor.h"
 
 namespace dgp {
@@ -14,8 +14,16 @@ inline void check_picture(const char* op, const Tensor& x) {
         ": expects f32 [H,W,3], got ", to_string(x.dtype()), " ", to_string(x.shape()));
 }
 
-inline int64_t byte_of(float v) { return std::lrint(std::clamp(v, 0.f, 1.f) * 255); }
-inline float luma(const float* p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
-inline float clamped(float v) { return std::clamp(v, 0.f, 1.f); }
+DGP_DEVICE inline float clamped(float v) { return v < 0 ? 0.f : v > 1 ? 1.f : v; }
+DGP_DEVICE inline int byte_of(float v) { return static_cast<int>(lrintf(clamped(v) * 255)); }
+DGP_DEVICE inline float luma(const float* p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
+
+// ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
+DGP_DEVICE inline int64_t reflected(int64_t i, int64_t n) {
+  if (i >= 0 && i < n) return i;
+  if (n == 1) return 0;
+  i = (i < 0 ? -i : i) % (2 * n - 2);
+  return i < n ? i : 2 * n - 2 - i;
+}
 
 }  // namespace dgp

@@ -5,7 +5,7 @@
 #include <functional>
 #include <string>
 
-#include "train/data.h"
+#include "train/loader.h"
 #include "train/ranks.h"
 
 namespace dgp {

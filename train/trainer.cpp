@@ -14,6 +14,7 @@
 #include "train/environment.h"
 #include "train/history.h"
 #include "train/learner.h"
+#include "train/loader.h"
 #include "train/rank_data.h"
 #include "train/report.h"
 #include "train/run_folder.h"

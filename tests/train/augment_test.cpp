@@ -7,7 +7,7 @@
 
 #include "tests/test.h"
 #include "tests/train/pictures.h"
-#include "train/data.h"
+#include "train/loader.h"
 
 using namespace dgp;
 
@@ -37,7 +37,8 @@ TEST_CASE("channels are put in every order, the same in both patches") {
   std::set<std::vector<float>> orders;
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Tensor lr = colours(kPatch), hr = colours(2 * kPatch);
-    augment_colours(only(&AugmentConfig::channels), 2, kPatch, Rng(seed), lr.data<float>(), hr.data<float>());
+    apply_colours(draw_colours(only(&AugmentConfig::channels), kPatch, Rng(seed)), 2, kPatch,
+                  lr.data<float>(), hr.data<float>());
     const std::vector<float> first(lr.data<float>(), lr.data<float>() + 3);
     orders.insert(first);
     for (const Tensor& x : {lr, hr})
@@ -54,7 +55,7 @@ TEST_CASE("cutblur pastes the sharp patch inside or outside a rectangle and leav
       Tensor lr = Tensor::zeros({kPatch, kPatch, 3}),
              hr = Tensor::full({kPatch * scale, kPatch * scale, 3}, 1);
       AugmentConfig c = only(&AugmentConfig::cutblur);
-      augment_colours(c, scale, kPatch, Rng(seed), lr.data<float>(), hr.data<float>());
+      apply_colours(draw_colours(c, kPatch, Rng(seed)), scale, kPatch, lr.data<float>(), hr.data<float>());
       int64_t sharp = 0, top = kPatch, left = kPatch, bottom = -1, right = -1;
       const float* p = lr.data<float>();  // a rectangle holds one corner at most
       const int sharp_corners = (p[0] > 0) + (p[(kPatch - 1) * 3] > 0) + (p[lr.numel() - 1] > 0);

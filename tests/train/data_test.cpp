@@ -8,6 +8,7 @@
 #include "tests/test.h"
 #include "tests/train/pictures.h"
 #include "train/degrade.h"
+#include "train/loader.h"
 
 using namespace dgp;
 

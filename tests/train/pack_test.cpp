@@ -4,7 +4,7 @@
 #include "tensor/file.h"
 #include "tests/test.h"
 #include "tests/train/pictures.h"
-#include "train/data.h"
+#include "train/loader.h"
 
 using namespace dgp;
 namespace fs = std::filesystem;

@@ -7,6 +7,7 @@
 
 #include "tests/test.h"
 #include "tests/train/pictures.h"
+#include "train/loader.h"
 
 using namespace dgp;
 
