@@ -72,6 +72,10 @@ struct JpegReads {
 };
 JpegReads jpeg_reads(const JpegFrame& frame, const JpegComponent& c, int64_t first, int64_t end);
 
+// pixels u8 [H,W,3] as a file gives them back that dgp's encoder writes (image/jpeg_encode.cpp), without the
+// file: what stands between coefficients and bytes loses nothing.
+Tensor jpeg_round_trip(const Tensor& pixels, int quality, bool halved);
+
 // Takes what a walk over the markers finds, in order; every argument has been checked there.
 class JpegDecoder {
  public:

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "image/jpeg_bits.h"
+#include "image/jpeg_decode.h"
 #include "image/jpeg_transform.h"
+#include "tensor/allocator.h"
 
 namespace dgp {
 namespace {
@@ -99,6 +101,24 @@ void put_value(Bits& bits, int value, int size) {
   bits.put(static_cast<uint32_t>(value < 0 ? value - 1 : value), size);
 }
 
+// The coefficients of a block in steps, natural order.
+template <class Int>
+void quantise(const float (&block)[64], const std::array<int, 64>& steps, Int* coefficients) {
+  const float* basis = jpeg_basis().data();
+  float half[64], in[8], out[8];
+  for (size_t x = 0; x < 8; ++x) {
+    for (size_t y = 0; y < 8; ++y) in[y] = block[8 * y + x];
+    jpeg_forward_line(basis, in, out);
+    for (size_t u = 0; u < 8; ++u) half[8 * u + x] = out[u];
+  }
+  for (size_t u = 0; u < 8; ++u) {
+    std::copy_n(half + 8 * u, 8, in);
+    jpeg_forward_line(basis, in, out);
+    for (size_t v = 0; v < 8; ++v)
+      coefficients[8 * u + v] = static_cast<Int>(jpeg_quantised(out[v], steps[8 * u + v]));
+  }
+}
+
 // One colour plane: its tables and the DC value of the block before.
 struct Plane {
   std::array<int, 64> steps;
@@ -108,19 +128,8 @@ struct Plane {
   Plane(const std::array<int, 64>& s, size_t kind) : steps(s), dc(kDc[kind]), ac(kAc[kind]) {}
 
   void encode(const float (&block)[64], Bits& bits) {
-    const float* basis = jpeg_basis().data();
-    float half[64], in[8], out[8];
-    int values[64], natural[64];
-    for (size_t x = 0; x < 8; ++x) {
-      for (size_t y = 0; y < 8; ++y) in[y] = block[8 * y + x];
-      jpeg_forward_line(basis, in, out);
-      for (size_t u = 0; u < 8; ++u) half[8 * u + x] = out[u];
-    }
-    for (size_t u = 0; u < 8; ++u) {
-      std::copy_n(half + 8 * u, 8, in);
-      jpeg_forward_line(basis, in, out);
-      for (size_t v = 0; v < 8; ++v) natural[8 * u + v] = jpeg_quantised(out[v], steps[8 * u + v]);
-    }
+    int natural[64], values[64];
+    quantise(block, steps, natural);
     for (size_t k = 0; k < 64; ++k) values[k] = natural[kZigzag[k]];
     int change = values[0] - before, size = size_of(change), zeros = 0;
     before = values[0];
@@ -271,6 +280,31 @@ std::string encode_jpeg(const Tensor& pixels, int quality, bool halved) {
   JpegEncoder encoder(pixels.dim(1), pixels.dim(0), pixels.dim(2), quality, halved);
   std::string start = encoder.rows(pixels);
   return start + encoder.finish();
+}
+
+Tensor jpeg_round_trip(const Tensor& pixels, int quality, bool halved) {
+  const int64_t most = halved ? 2 : 1;
+  JpegFrame frame{
+      .width = pixels.dim(1), .height = pixels.dim(0), .h_max = most, .v_max = most, .components = {}};
+  std::vector<JpegSamples> samples;
+  for (size_t c = 0; c < 3; ++c) {
+    const int64_t factor = c == 0 ? most : 1, step = most / factor;
+    frame.components.push_back({static_cast<int64_t>(c), factor, factor, c > 0});
+    const std::array<int, 64> steps = jpeg_steps(c > 0, quality);
+    JpegPlane plane{frame.mcus_x() * factor, frame.mcus_y() * factor, 0, nullptr, {}, true};
+    plane.storage = allocate(plane.bytes());
+    std::copy(steps.begin(), steps.end(), plane.quantiser.begin());
+    float block[64];
+    for (int64_t y = 0; y < plane.blocks_y; ++y)
+      for (int64_t x = 0; x < plane.blocks_x; ++x) {
+        take_block(pixels, 8 * step * y, 8 * step * x, c, step, block);
+        quantise(block, steps, plane.block(y, x));
+      }
+    samples.push_back(jpeg_samples(plane));
+  }
+  Tensor result(pixels.shape(), DType::u8);
+  jpeg_pixels(frame, samples, 0, result);
+  return result;
 }
 
 }  // namespace dgp

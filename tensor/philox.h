@@ -7,6 +7,7 @@
 #include "tensor/device_function.h"
 
 namespace dgp {
+namespace {  // of each file its own: these are compiled for different instruction sets
 
 struct PhiloxBlock {
   uint32_t word[4];
@@ -29,4 +30,5 @@ DGP_DEVICE inline PhiloxBlock philox_block(uint64_t seed, uint64_t stream, uint6
                        static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
 }
 
+}  // namespace
 }  // namespace dgp

@@ -18,9 +18,8 @@ __global__ void gaussian_kernel(const NoiseJob* jobs, float* work) {
   const int64_t at = job_element(), first = at * NoiseJob::kNormals;
   if (first >= job.draws()) return;
   const PhiloxBlock bits = philox_block(job.seed, job.stream, static_cast<uint64_t>(at));
-  float normals[NoiseJob::kNormals];
-  two_normals(bits.word[0], bits.word[1], normals);
-  two_normals(bits.word[2], bits.word[3], normals + 2);
+  const NormalPair a = two_normals(bits.word[0], bits.word[1]), b = two_normals(bits.word[2], bits.word[3]);
+  const float normals[NoiseJob::kNormals] = {a.first, a.second, b.first, b.second};
   const auto deviation = static_cast<float>(job.strength);
   for (int64_t k = 0; k < NoiseJob::kNormals && first + k < job.draws(); ++k)
     add_noise(job, work + job.at, first + k, normals[k] * deviation);

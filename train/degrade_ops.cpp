@@ -3,23 +3,39 @@
 #include <algorithm>
 #include <cmath>
 
-#include "image/bytes.h"
 #include "image/image.h"
+#include "image/jpeg_decode.h"
+#include "tensor/kernels/picture_kernels.h"
 #include "train/degrade_taps.h"
 #include "train/picture_values.h"
 
 namespace dgp {
 namespace {
 
-// [H + 2 half, W + 2 half, 3]
-std::vector<float> padded(const Tensor& x, int64_t half) {
-  const int64_t H = x.dim(0), W = x.dim(1), PW = W + 2 * half;
-  std::vector<float> result(static_cast<size_t>((H + 2 * half) * PW * 3));
-  float* out = result.data();
-  for (int64_t y = -half; y < H + half; ++y) {
-    const float* row = x.data<float>() + reflected(y, H) * W * 3;
-    for (int64_t u = -half; u < W + half; ++u, out += 3) std::copy_n(row + reflected(u, W) * 3, 3, out);
+// Correlation with rows x columns weights, both odd, borders mirrored.
+Tensor correlate(const Tensor& x, const std::vector<float>& weights, int64_t rows, int64_t columns) {
+  const int64_t H = x.dim(0), W = x.dim(1), PH = H + rows - 1, PW = W + columns - 1;
+  Tensor padded({PH, PW, 3}), result(x.shape());
+  for (int64_t y = 0; y < PH; ++y) {
+    const float* row = x.data<float>() + reflected(y - rows / 2, H) * W * 3;
+    float* out = padded.data<float>() + y * PW * 3;
+    std::copy_n(row, W * 3, out + columns / 2 * 3);
+    for (int64_t u = 0; u < columns / 2; ++u) {
+      std::copy_n(row + reflected(u - columns / 2, W) * 3, 3, out + u * 3);
+      std::copy_n(row + reflected(W + u, W) * 3, 3, out + (W + columns / 2 + u) * 3);
+    }
   }
+  std::vector<int64_t> offset;
+  std::vector<float> weight;
+  for (int64_t v = 0, i = 0; v < rows; ++v)
+    for (int64_t u = 0; u < columns; ++u, ++i) {
+      if (weights[static_cast<size_t>(i)] == 0) continue;
+      offset.push_back((v * PW + u) * 3), weight.push_back(weights[static_cast<size_t>(i)]);
+    }
+  for (int64_t y = 0; y < H; ++y)
+    active_picture_kernels().weighted_rows(padded.data<float>() + y * PW * 3, offset.data(), weight.data(),
+                                           static_cast<int64_t>(offset.size()), W * 3,
+                                           result.data<float>() + y * W * 3);
   return result;
 }
 
@@ -30,21 +46,9 @@ Tensor filter_picture(const Tensor& x, const std::vector<double>& weights) {
   const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(weights.size()))));
   check(side % 2 == 1 && side * side == static_cast<int64_t>(weights.size()),
         "filter_picture: expects a square kernel of odd side, got ", weights.size(), " weights");
-  const int64_t H = x.dim(0), W = x.dim(1), PW = W + side - 1;
-  const std::vector<float> from = padded(x, side / 2);
-  const std::vector<float> taps = filter_weights(weights);
-  Tensor result = Tensor::zeros(x.shape());
-  for (int64_t y = 0; y < H; ++y) {
-    float* out = result.data<float>() + y * W * 3;
-    for (int64_t v = 0; v < side; ++v)
-      for (int64_t u = 0; u < side; ++u) {
-        const float* in = from.data() + ((y + v) * PW + u) * 3;
-        const float w = taps[static_cast<size_t>(v * side + u)];
-        if (w == 0) continue;
-        for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
-      }
-  }
-  return result;
+  if (const auto line = separated(weights); !line.rows.empty())
+    return correlate(correlate(x, line.rows, side, 1), line.columns, 1, side);
+  return correlate(x, filter_weights(weights), side, side);
 }
 
 const char* to_string(Interpolation mode) {
@@ -59,23 +63,25 @@ Tensor interpolate_picture(const Tensor& x, int64_t height, int64_t width, Inter
   const int64_t H = x.dim(0), W = x.dim(1);
   const Taps down = interpolation_taps(H, height, mode, ratio),
              across = interpolation_taps(W, width, mode, ratio);
-  Tensor rows = Tensor::zeros({height, W, 3}), result = Tensor::zeros({height, width, 3});
+  Tensor rows({height, W, 3}), result({height, width, 3});
+  std::vector<int64_t> offset(static_cast<size_t>(down.n));
   for (int64_t y = 0; y < height; ++y) {
-    float* out = rows.data<float>() + y * W * 3;
-    for (int64_t t = 0; t < down.n; ++t) {
-      const auto at = static_cast<size_t>(y * down.n + t);
-      const float* in = x.data<float>() + down.index[at] * W * 3;
-      for (int64_t i = 0; i < W * 3; ++i) out[i] += down.weight[at] * in[i];
-    }
+    const auto at = static_cast<size_t>(y * down.n);
+    for (size_t t = 0; t < offset.size(); ++t) offset[t] = down.index[at + t] * W * 3;
+    active_picture_kernels().weighted_rows(x.data<float>(), offset.data(), down.weight.data() + at, down.n,
+                                           W * 3, rows.data<float>() + y * W * 3);
   }
   for (int64_t y = 0; y < height; ++y) {
     const float* in = rows.data<float>() + y * W * 3;
     float* out = result.data<float>() + y * width * 3;
-    for (int64_t i = 0; i < width; ++i)
-      for (int64_t t = 0; t < across.n; ++t) {
-        const auto at = static_cast<size_t>(i * across.n + t);
-        for (int64_t c = 0; c < 3; ++c) out[i * 3 + c] += across.weight[at] * in[across.index[at] * 3 + c];
-      }
+    for (int64_t i = 0; i < width; ++i, out += 3) {
+      const int64_t* index = across.index.data() + i * across.n;
+      const float* weight = across.weight.data() + i * across.n;
+      float sum[3] = {};
+      for (int64_t t = 0; t < across.n; ++t)
+        for (int64_t c = 0; c < 3; ++c) sum[c] += weight[t] * in[index[t] * 3 + c];
+      for (int64_t c = 0; c < 3; ++c) out[c] = sum[c];
+    }
   }
   return result;
 }
@@ -84,28 +90,8 @@ namespace {
 
 Tensor wide_blur(const Tensor& x) {
   const std::vector<float>& g = sharpening_weights();
-  const auto half = static_cast<int64_t>(g.size()) / 2;
-  const int64_t H = x.dim(0), W = x.dim(1);
-  Tensor rows = Tensor::zeros(x.shape()), result = Tensor::zeros(x.shape());
-  std::vector<float> line(static_cast<size_t>((W + 2 * half) * 3));
-  for (int64_t y = 0; y < H; ++y)
-    for (int64_t t = -half; t <= half; ++t) {
-      const float* in = x.data<float>() + reflected(y + t, H) * W * 3;
-      float* out = rows.data<float>() + y * W * 3;
-      const float w = g[static_cast<size_t>(t + half)];
-      for (int64_t i = 0; i < W * 3; ++i) out[i] += w * in[i];
-    }
-  for (int64_t y = 0; y < H; ++y) {
-    const float* in = rows.data<float>() + y * W * 3;
-    for (int64_t u = 0; u < W + 2 * half; ++u)
-      std::copy_n(in + reflected(u - half, W) * 3, 3, line.data() + u * 3);
-    float* out = result.data<float>() + y * W * 3;
-    for (int64_t t = 0; t <= 2 * half; ++t) {
-      const float w = g[static_cast<size_t>(t)];
-      for (int64_t i = 0; i < W * 3; ++i) out[i] += w * line[static_cast<size_t>(t * 3 + i)];
-    }
-  }
-  return result;
+  const auto side = static_cast<int64_t>(g.size());
+  return correlate(correlate(x, g, side, 1), g, 1, side);
 }
 
 }  // namespace
@@ -138,7 +124,7 @@ Tensor file_jpeg(const Tensor& x, int quality, bool halved, int64_t top, int64_t
       std::copy_n(
           bytes.data<uint8_t>() + (std::max<int64_t>(r - top, 0) * W + std::max<int64_t>(c - left, 0)) * 3, 3,
           framed.data<uint8_t>() + (r * (W + left) + c) * 3);
-  const Tensor back = decode_rgb8(encode_jpeg(framed, quality, halved), "JPEG in memory");
+  const Tensor back = jpeg_round_trip(framed, quality, halved);
   Tensor result(x.shape());
   for (int64_t r = 0; r < H; ++r) {
     const uint8_t* from = back.data<uint8_t>() + ((r + top) * (W + left) + left) * 3;

@@ -54,7 +54,7 @@ std::vector<std::byte> jpeg_tables(const DegradeStep& step) {
 
 // The launches of one step, in the order that they run in.
 struct DegradePlanner::Round {
-  std::vector<FilterJob> blur;
+  std::vector<FilterJob> blur, blur_across;  // across: the second half of those that are separable
   std::vector<Id> sharpen;
   std::vector<ResampleJob> rows, columns;
   std::vector<NoiseJob> gaussian, values, poisson;
@@ -128,11 +128,21 @@ void DegradePlanner::plan_step(Picture& p, const DegradeStep& step, Round& round
       round.sharpen.push_back(static_cast<Id>(&p - pictures_.data()));
       break;
     case StepKind::blur: {
-      const std::vector<float> weights = filter_weights(kernel_weights(step.blur));
+      const std::vector<double> kernel = kernel_weights(step.blur);
       check(step.blur.size <= kFilterSide, "degradation on the GPU: expects kernels of up to ", kFilterSide,
             " pixels, got ", step.blur.size);
-      round.blur.push_back(
-          {p.other(0), p.other(1), p.height, p.width, append(weights), step.blur.size, step.blur.size});
+      FilterJob job{p.other(0), p.other(1), p.height, p.width, 0, step.blur.size, step.blur.size};
+      if (const Separated lines = separated(kernel); lines.rows.empty()) {
+        job.weights = append(filter_weights(kernel));
+        round.blur.push_back(job);
+      } else {
+        job.weights = append(lines.rows), job.columns = 1;
+        round.blur.push_back(job);
+        job.weights = append(lines.columns), job.rows = 1, job.columns = step.blur.size;
+        job.in = p.other(1), job.out = p.other(2), job.tile_rows = 1;
+        round.blur_across.push_back(job);
+        p.current = (p.current + 1) % 3;
+      }
       p.current = (p.current + 1) % 3;
       break;
     }
@@ -201,6 +211,7 @@ void DegradePlanner::degrade(const std::vector<Id>& ids) {
       if (Picture& p = pictures_[id]; r < p.steps.size()) plan_step(p, p.steps[r], round);
     sharpen(round.sharpen);
     launch(DegradeKernel::filter, round.blur);
+    launch(DegradeKernel::filter_row, round.blur_across);
     launch(DegradeKernel::resample, round.rows);
     launch(DegradeKernel::resample, round.columns);
     launch(DegradeKernel::gaussian, round.gaussian);

@@ -88,6 +88,17 @@ std::vector<float> filter_weights(const std::vector<double>& kernel) {
   return weights;
 }
 
+Separated separated(const std::vector<double>& kernel) {
+  constexpr double kNothing = 1e-9;  // of the largest
+  const auto side = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(kernel.size()))));
+  std::vector<double> rows(side), columns(side);
+  for (size_t i = 0; i < kernel.size(); ++i) rows[i / side] += kernel[i], columns[i % side] += kernel[i];
+  const double largest = *std::max_element(kernel.begin(), kernel.end());
+  for (size_t i = 0; i < kernel.size(); ++i)
+    if (std::abs(kernel[i] - rows[i / side] * columns[i % side]) > kNothing * largest) return {};
+  return {filter_weights(rows), filter_weights(columns)};
+}
+
 // The one that OpenCV makes of a width of 51 and no deviation: 0.3 ((51 - 1) / 2 - 1) + 0.8 = 8.
 const std::vector<float>& sharpening_weights() {
   static const std::vector<float> weights = [] {

@@ -25,6 +25,14 @@ Taps bicubic_taps(int64_t in, int64_t out);
 // A kernel's weights as floats; those too small to count, which as denormals would be slow, are 0.
 std::vector<float> filter_weights(const std::vector<double>& kernel);
 
+// Two lines of weights whose products are a square kernel of sum 1, to a rounding of f32; empty where there
+// are none. A Gaussian's that is round or lies along the axes: two blurs of a line instead of one of a
+// square.
+struct Separated {
+  std::vector<float> rows, columns;
+};
+Separated separated(const std::vector<double>& kernel);
+
 // The Gaussian of sharpen_usm, 51 weights.
 const std::vector<float>& sharpening_weights();
 

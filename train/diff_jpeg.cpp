@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <vector>
 
+#include "tensor/kernels/picture_kernels.h"
 #include "train/degrade_ops.h"
 
 namespace dgp {
@@ -35,33 +35,19 @@ Block transposed(const Block& a) {
   return t;
 }
 
-Block product(const Block& a, const Block& b) {
-  Block c{};
-  for (size_t i = 0; i < 8; ++i)
-    for (size_t k = 0; k < 8; ++k)
-      for (size_t j = 0; j < 8; ++j) c[i * 8 + j] += a[i * 8 + k] * b[k * 8 + j];
-  return c;
-}
-
 struct Plane {
   int64_t height, width;
-  std::vector<double> at;
-  Plane(int64_t h, int64_t w) : height(h), width(w), at(static_cast<size_t>(h * w)) {}
-  double& operator()(int64_t y, int64_t x) { return at[static_cast<size_t>(y * width + x)]; }
-};
+  Tensor values;
+  double* at;
+  Plane(int64_t h, int64_t w)
+      : height(h), width(w), values(Tensor::zeros({h, w}, DType::f64)), at(values.data<double>()) {}
+  double& operator()(int64_t y, int64_t x) { return at[y * width + x]; }
 
-void quantise(Plane& plane, const Block& table) {
-  static const Block basis = diff_jpeg_basis(), inverse = transposed(basis);
-  for (int64_t top = 0; top < plane.height; top += 8)
-    for (int64_t left = 0; left < plane.width; left += 8) {
-      Block block;
-      for (int64_t i = 0; i < 64; ++i) block[static_cast<size_t>(i)] = plane(top + i / 8, left + i % 8) - 128;
-      block = product(product(basis, block), inverse);
-      for (size_t i = 0; i < 64; ++i) block[i] = std::nearbyint(block[i] / table[i]) * table[i];
-      block = product(product(inverse, block), basis);
-      for (int64_t i = 0; i < 64; ++i) plane(top + i / 8, left + i % 8) = block[static_cast<size_t>(i)] + 128;
-    }
-}
+  void quantise(const Block& steps) {
+    static const Block basis = diff_jpeg_basis(), inverse = transposed(basis);
+    active_picture_kernels().jpeg_rounding({basis.data(), inverse.data(), steps.data()}, height, width, at);
+  }
+};
 
 }  // namespace
 
@@ -100,9 +86,9 @@ Tensor diff_jpeg(const Tensor& picture, double quality) {
       blue(y / 2, x / 2) += (-0.168736 * rgb[0] - 0.331264 * rgb[1] + 0.5 * rgb[2] + 128) / 4;
       red(y / 2, x / 2) += (0.5 * rgb[0] - 0.418688 * rgb[1] - 0.081312 * rgb[2] + 128) / 4;
     }
-  quantise(luma, tables.luma);
-  quantise(blue, tables.chroma);
-  quantise(red, tables.chroma);
+  luma.quantise(tables.luma);
+  blue.quantise(tables.chroma);
+  red.quantise(tables.chroma);
   Tensor result(picture.shape());
   float* out = result.data<float>();
   for (int64_t y = 0; y < height; ++y)

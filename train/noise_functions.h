@@ -2,24 +2,14 @@
 // wherever it is made.
 #pragma once
 
-#include <array>
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "tensor/device_function.h"
+#include "tensor/normals.h"
 #include "tensor/philox.h"
 
 namespace dgp {
-
-// Two standard normals of two draws of 32 bits, by Box and Muller's method.
-DGP_DEVICE inline void two_normals(uint32_t a, uint32_t b, float* out) {
-  const float u = (static_cast<float>(a >> 8) + 1) * 0x1p-24f;  // (0, 1]
-  const float angle = static_cast<float>(b) * 0x1p-32f * 2 * std::numbers::pi_v<float>;
-  const float radius = std::sqrt(-2 * std::log(u));
-  out[0] = radius * std::cos(angle);
-  out[1] = radius * std::sin(angle);
-}
 
 // As Rng::uniform makes it of two draws.
 DGP_DEVICE inline double uniform_of(uint32_t a, uint32_t b) {
@@ -31,6 +21,9 @@ DGP_DEVICE inline double uniform_of(uint32_t a, uint32_t b) {
 struct PoissonTables {
   std::vector<double> cumulative;  // P(count <= k), of every mean in a row
   std::vector<int64_t> first;      // where a mean's begin, [log2 levels * 256 + byte]; and the end
+  // To begin the search with: of each mean, the count that stands for g / kGuides.
+  static constexpr int kGuides = 64;
+  std::vector<uint16_t> guide;
 };
 const PoissonTables& poisson_tables();
 

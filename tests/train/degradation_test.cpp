@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "image/bytes.h"
 #include "image/image.h"
+#include "tensor/normals.h"
 #include "tests/test.h"
 #include "tests/train/pictures.h"
 #include "train/config.h"
@@ -102,11 +104,58 @@ TEST_CASE("filter, resize, sharpening and DiffJPEG are those of float64 NumPy") 
   }
 }
 
+TEST_CASE("kernels that are two lines blur as the square does, small pictures and large kernels too") {
+  const Tensor whole = golden_picture();
+  for (const BlurKernel& k : {BlurKernel{.size = 13, .sigma_x = 2.1, .sigma_y = 2.1},
+                              BlurKernel{.size = 21, .sigma_x = 0.6, .sigma_y = 3}})
+    for (const auto& [H, W] : {std::pair<int64_t, int64_t>{37, 30}, {4, 30}, {1, 9}}) {
+      const Tensor x = interpolate_picture(whole, H, W, Interpolation::nearest);
+      const Tensor y = filter_picture(x, kernel_weights(k));
+      const std::vector<double> w = kernel_weights(k);
+      const auto mirrored = [](int64_t i, int64_t n) {
+        while (n > 1 && (i < 0 || i >= n)) i = i < 0 ? -i : 2 * n - 2 - i;
+        return n > 1 ? i : 0;
+      };
+      double worst = 0;
+      for (int64_t i = 0; i < y.numel(); ++i) {
+        double sum = 0;
+        for (int64_t t = 0; t < k.size * k.size; ++t)
+          sum += w[static_cast<size_t>(t)] *
+                 x.data<float>()[(mirrored(i / 3 / W + t / k.size - k.size / 2, H) * W +
+                                  mirrored(i / 3 % W + t % k.size - k.size / 2, W)) *
+                                     3 +
+                                 i % 3];
+        worst = std::max(worst, std::abs(y.data<float>()[i] - sum));
+      }
+      INFO(k.size << " on " << W << "x" << H);
+      CHECK(worst < 1e-6);
+    }
+}
+
+TEST_CASE("normals are Box and Muller's of their bits") {
+  Rng rng(3);
+  for (int i = 0; i < 20000; ++i) {
+    const uint32_t a = i < 4 ? 0xffffffffu << (8 * i) : rng.bits(), b = rng.bits();
+    const double radius = std::sqrt(-2 * std::log(((a >> 8) + 1) * 0x1p-24)),
+                 angle = b * 0x1p-31 * std::numbers::pi;
+    const NormalPair pair = two_normals(a, b);
+    REQUIRE(std::abs(pair.first - radius * std::cos(angle)) < 1.5e-6);
+    REQUIRE(std::abs(pair.second - radius * std::sin(angle)) < 1.5e-6);
+  }
+}
+
 TEST_CASE("a JPEG file's round trip is what writing and reading one gives") {
   TempFolder temp;
   const Tensor x = golden_picture();
   write_image(temp / "a.jpg", {x, 8});
   CHECK(same(file_jpeg(x, 95, false), read_image(temp / "a.jpg").pixels));
+  for (const auto& [h, w] : {std::pair<int64_t, int64_t>{37, 30}, {16, 48}, {1, 1}, {5, 17}})
+    for (bool halved : {false, true})
+      for (int quality : {5, 50, 90, 100}) {
+        const Tensor y = interpolate_picture(x, h, w, Interpolation::bilinear);
+        const Tensor back = decode_rgb8(encode_jpeg(to_u8(y), quality, halved), "JPEG in memory");
+        CHECK(same(file_jpeg(y, quality, halved), to_float(back)));
+      }
   CHECK_THROWS_AS(file_jpeg(x, 0), Error);
   CHECK_THROWS_AS(diff_jpeg(x, 0), Error);
 }
