@@ -1,100 +1,39 @@
-// JPEG, as DiffJPEG has it and as files lose it. 48 threads share 16x16 pixels: four blocks of luma, one of
-// either colour, a thread a line of each. DiffJPEG is done in double, as on the CPU, because a coefficient
-// that rounds the other way changes 64 pixels; files are whole numbers all the way, and their bits the CPU's.
+// JPEG, as DiffJPEG has it (ops/diff_jpeg_cuda.h) and as files lose it: whole numbers all the way, and the
+// CPU's bits. 48 threads share 16x16 pixels: four blocks of luma, one of either colour, a thread a line of
+// each.
 #include "image/jpeg_transform.h"
+#include "ops/diff_jpeg_cuda.h"
 #include "train/degrade_cuda.h"
 #include "train/picture_values.h"
 
 namespace dgp::cuda {
 namespace {
 
-constexpr int kBlocks = 6, kThreads = 48, kMcus = static_cast<int>(kJpegMcus);
-
-// Which 16x16 pixels a thread works on, and which line of which block.
-struct Place {
-  int64_t y, x;  // of the pixels' corner
-  int mcu, lane, block, line;
-  bool inside;
-  __device__ explicit Place(const JpegJob& job)
-      : mcu(static_cast<int>(threadIdx.x) / kThreads),
-        lane(static_cast<int>(threadIdx.x) % kThreads),
-        block(lane / 8),
-        line(lane % 8) {
-    const int64_t at = int64_t{blockIdx.x} * kMcus + mcu;
-    y = at / job.mcus_across() * 16, x = at % job.mcus_across() * 16;
-    inside = at < job.mcus();
-  }
-};
-
-// Where pixel (y, x) of 16x16 lies among four blocks of luma, 64 values each.
-__device__ inline int luma_at(int y, int x) { return (y / 8 * 2 + x / 8) * 64 + y % 8 * 8 + x % 8; }
+static_assert(kMcus == kJpegMcus);
 
 __global__ void diff_jpeg_kernel(const JpegJob* jobs, float* work, const uint8_t* data) {
-  DGP_SHARED(double, values, [kMcus][kBlocks * 64]);
+  DGP_SHARED(double, values, [kMcus][kMcuValues]);
   DGP_SHARED(double, basis, [64]);
   const JpegJob job = jobs[blockIdx.y];
   if (int64_t{blockIdx.x} * kMcus >= job.mcus()) return;
-  const Place at(job);
+  const McuPlace at(job.height, job.width);
   const auto* tables = reinterpret_cast<const double*>(data + job.tables);
-  for (int i = static_cast<int>(threadIdx.x); i < 64; i += kMcus * kThreads) basis[i] = tables[128 + i];
+  for (int i = static_cast<int>(threadIdx.x); i < 64; i += kMcus * kMcuThreads) basis[i] = tables[128 + i];
   double* mine = values[at.mcu];
-  for (int quad = at.lane; quad < 64; quad += kThreads) {
-    double blue = 0, red = 0;
-    for (int i = 0; i < 4; ++i) {
-      const int y = quad / 8 * 2 + i / 2, x = quad % 8 * 2 + i % 2;
-      double rgb[3] = {};
-      if (at.inside && at.y + y < job.height && at.x + x < job.width)
-        for (int c = 0; c < 3; ++c)
-          rgb[c] = 255.0 *
-                   static_cast<double>(clamped(work[job.at + ((at.y + y) * job.width + at.x + x) * 3 + c]));
-      mine[luma_at(y, x)] = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
-      blue += (-0.168736 * rgb[0] - 0.331264 * rgb[1] + 0.5 * rgb[2] + 128) / 4;
-      red += (0.5 * rgb[0] - 0.418688 * rgb[1] - 0.081312 * rgb[2] + 128) / 4;
-    }
-    mine[4 * 64 + quad] = blue, mine[5 * 64 + quad] = red;
-  }
-  __syncthreads();
-  double* block = mine + at.block * 64;
+  float* picture = work + job.at;
+  const auto offset = [&](int row, int column) { return ((at.y + row) * job.width + at.x + column) * 3; };
+  const auto given = [&](int row, int column, int c) {
+    if (!at.holds(job.height, job.width, row, column)) return 0.0;
+    return 255.0 * static_cast<double>(clamped(picture[offset(row, column) + c]));
+  };
+  take_mcu(at.lane, given, mine);
   const double* steps = tables + (at.block < 4 ? 0 : 64);
-  double in[8];
-  for (int k = 0; k < 8; ++k) in[k] = block[k * 8 + at.line] - 128;  // basis times the block, by columns
-  for (int u = 0; u < 8; ++u) {
-    double sum = 0;
-    for (int k = 0; k < 8; ++k) sum += basis[u * 8 + k] * in[k];
-    block[u * 8 + at.line] = sum;
-  }
-  __syncthreads();
-  for (int k = 0; k < 8; ++k) in[k] = block[at.line * 8 + k];  // times its transpose, by rows
-  for (int v = 0; v < 8; ++v) {
-    double sum = 0;
-    for (int k = 0; k < 8; ++k) sum += in[k] * basis[v * 8 + k];
-    const double step = steps[at.line * 8 + v];
-    block[at.line * 8 + v] = nearbyint(sum / step) * step;
-  }
-  __syncthreads();
-  for (int k = 0; k < 8; ++k) in[k] = block[k * 8 + at.line];  // and back
-  for (int y = 0; y < 8; ++y) {
-    double sum = 0;
-    for (int k = 0; k < 8; ++k) sum += basis[k * 8 + y] * in[k];
-    block[y * 8 + at.line] = sum;
-  }
-  __syncthreads();
-  for (int k = 0; k < 8; ++k) in[k] = block[at.line * 8 + k];
-  for (int x = 0; x < 8; ++x) {
-    double sum = 0;
-    for (int k = 0; k < 8; ++k) sum += in[k] * basis[k * 8 + x];
-    block[at.line * 8 + x] = sum + 128;
-  }
-  __syncthreads();
-  for (int pixel = at.lane; at.inside && pixel < 256; pixel += kThreads) {
-    const int y = pixel / 16, x = pixel % 16, quad = y / 2 * 8 + x / 2;
-    if (at.y + y >= job.height || at.x + x >= job.width) continue;
-    const double l = mine[luma_at(y, x)], b = mine[4 * 64 + quad] - 128, r = mine[5 * 64 + quad] - 128;
-    const double rgb[3] = {l + 1.402 * r, l - 0.344136 * b - 0.714136 * r, l + 1.772 * b};
-    for (int c = 0; c < 3; ++c)
-      work[job.at + ((at.y + y) * job.width + at.x + x) * 3 + c] =
-          static_cast<float>(fmin(fmax(rgb[c], 0.0), 255.0) / 255);
-  }
+  transform_mcu(mine + at.block * 64, at.line, basis, 128,
+                [&](int i, double coefficient) { return whole_steps(coefficient, steps[i]); });
+  for_mcu_pixels(at.lane, [&](int row, int column) {
+    if (!at.holds(job.height, job.width, row, column)) return;
+    for (int c = 0; c < 3; ++c) picture[offset(row, column) + c] = of_255(mcu_pixel(mine, row, column, c));
+  });
 }
 
 struct Planes {  // of samples, in whole MCUs
@@ -109,17 +48,17 @@ struct Planes {  // of samples, in whole MCUs
 };
 
 __global__ void file_jpeg_planes_kernel(const JpegJob* jobs, float* work, const uint8_t* data) {
-  DGP_SHARED(float, values, [kMcus][kBlocks * 64]);
-  DGP_SHARED(int, quantised, [kMcus][kBlocks * 64]);
+  DGP_SHARED(float, values, [kMcus][kMcuValues]);
+  DGP_SHARED(int, quantised, [kMcus][kMcuValues]);
   DGP_SHARED(float, basis, [64]);
   const JpegJob job = jobs[blockIdx.y];
   if (int64_t{blockIdx.x} * kMcus >= job.mcus()) return;
-  const Place at(job);
+  const McuPlace at(job.height, job.width);
   const auto* steps = reinterpret_cast<const int*>(data + job.tables) + (at.block < 4 ? 0 : 64);
   const auto* basis_from = reinterpret_cast<const float*>(data + job.tables) + 128;
-  for (int i = static_cast<int>(threadIdx.x); i < 64; i += kMcus * kThreads) basis[i] = basis_from[i];
+  for (int i = static_cast<int>(threadIdx.x); i < 64; i += kMcus * kMcuThreads) basis[i] = basis_from[i];
   float* mine = values[at.mcu];
-  for (int quad = at.lane; at.inside && quad < 64; quad += kThreads) {
+  for (int quad = at.lane; at.inside && quad < 64; quad += kMcuThreads) {
     int blue = 1 + quad % 2, red = blue;  // libjpeg's bias: means are rounded up and down in turn
     for (int i = 0; i < 4; ++i) {
       const int y = quad / 8 * 2 + i / 2, x = quad % 8 * 2 + i % 2;
@@ -205,7 +144,7 @@ void launch_jpeg(const PlanLaunch& l, const PlanMemory& m) {
   if (l.kernel == DegradeKernel::file_jpeg_pixels)
     return launch(file_jpeg_pixels_kernel, grid_of(l), kJobBlock, jobs, work);
   launch(l.kernel == DegradeKernel::diff_jpeg ? diff_jpeg_kernel : file_jpeg_planes_kernel, grid_of(l),
-         kMcus * kThreads, jobs, work, data);
+         kMcus * kMcuThreads, jobs, work, data);
 }
 
 }  // namespace dgp::cuda

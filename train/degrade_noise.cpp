@@ -7,18 +7,18 @@
 #include "train/picture_values.h"
 
 namespace dgp {
-
 namespace {
+
+constexpr int64_t kBlocks = 512, kWords = 4 * kBlocks;  // of random bits at a time
 
 // Calls use(first, count, words) for all draws of 32 bits of a generator up to `draws`, some at a time.
 template <class Use>
 void for_bits(const Rng& rng, int64_t draws, Use use) {
-  constexpr int64_t kBlocks = 512;
   const Rng::State state = rng.state();
   check(state.position == 0, "noise: expects a generator that nothing was drawn from");
-  uint32_t words[4 * kBlocks];
-  for (int64_t first = 0; first < draws; first += 4 * kBlocks) {
-    const int64_t count = std::min(4 * kBlocks, draws - first);
+  uint32_t words[kWords];
+  for (int64_t first = 0; first < draws; first += kWords) {
+    const int64_t count = std::min(kWords, draws - first);
     active_picture_kernels().random_bits(state.seed, state.stream, static_cast<uint64_t>(first / 4),
                                          (count + 3) / 4, words);
     use(first, count, words);
@@ -34,7 +34,7 @@ Tensor add_gaussian_noise(const Tensor& x, double sigma, bool grey, Rng rng) {
   float* out = result.data<float>();
   const int64_t each = grey ? 3 : 1;  // values that one normal is added to
   for_bits(rng, x.numel() / each, [&](int64_t first, int64_t count, const uint32_t* words) {
-    float normal[2048];
+    float normal[kWords];
     active_picture_kernels().normals(words, (count + 1) / 2 * 2, normal);
     if (grey)
       for (int64_t i = 3 * first; i < 3 * (first + count); ++i)

@@ -5,6 +5,7 @@
 
 #include "image/image.h"
 #include "image/jpeg_decode.h"
+#include "ops/diff_jpeg.h"
 #include "tensor/kernels/picture_kernels.h"
 #include "train/degrade_taps.h"
 #include "train/picture_values.h"
@@ -131,6 +132,14 @@ Tensor file_jpeg(const Tensor& x, int quality, bool halved, int64_t top, int64_t
     for (int64_t i = 0; i < W * 3; ++i)
       result.data<float>()[r * W * 3 + i] = static_cast<float>(from[i]) / 255;
   }
+  return result;
+}
+
+Tensor diff_jpeg(const Tensor& x, double quality) {
+  check_picture("diff_jpeg", x);
+  Tensor result(x.shape());
+  cpu::diff_jpeg(x.data<float>(), x.dim(0), x.dim(1), diff_jpeg_tables(quality), JpegSteps::whole,
+                 result.data<float>());
   return result;
 }
 

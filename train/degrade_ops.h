@@ -22,7 +22,8 @@ const char* to_string(Interpolation mode);
 Tensor interpolate_picture(const Tensor& picture, int64_t height, int64_t width, Interpolation mode,
                            double ratio = 0);
 
-// Adds N(0, sigma / 255), grey: the same in all channels; then clamps to [0, 1].
+// Adds N(0, sigma / 255), grey: the same in all channels; then clamps to [0, 1]. From this and Poisson's
+// generator nothing may have been drawn before: noise is made in blocks of its bits, here and on the GPU.
 Tensor add_gaussian_noise(const Tensor& picture, double sigma, bool grey, Rng rng);
 
 // With v = 2^ceil(log2(number of distinct 8-bit values)) and x the picture rounded to 8 bits:
@@ -34,9 +35,9 @@ int64_t poisson_levels(const Tensor& picture, bool grey);  // v
 // x + weight * residual. The blur is a Gaussian 51 pixels wide with deviation 8.
 Tensor sharpen_usm(const Tensor& picture, double weight = 0.5, double threshold = 10);
 
-// JPEG as the differentiable DiffJPEG has it, rounding included: a real-valued quality in (0, 100], tables
-// that are scaled but neither rounded nor kept above 1, chroma averaged 2x2 and repeated, zeros beyond the
-// right and bottom border. Its tables are the transposes of those in the standard, which is kept.
+// ops/diff_jpeg.h with whole steps: a real-valued quality in (0, 100], tables that are scaled but neither
+// rounded nor kept above 1, chroma averaged 2x2 and repeated, zeros beyond the right and bottom border. Its
+// tables are the transposes of those in the standard, which is kept.
 Tensor diff_jpeg(const Tensor& picture, double quality);
 
 // What a JPEG file gives back: through dgp's encoder (libjpeg's tables for a quality of 1 to 100) and decoder

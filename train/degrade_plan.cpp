@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "image/jpeg_transform.h"
+#include "ops/diff_jpeg.h"
 #include "train/degrade_taps.h"
-#include "train/diff_jpeg.h"
 #include "train/noise_functions.h"
 
 namespace dgp {
