@@ -7,8 +7,8 @@
 
 #include "autograd/observe.h"
 #include "autograd/take_sum.h"
-#include "tensor/cuda.h"
 #include "tensor/parallel.h"
+#include "tensor/storage.h"
 
 namespace dgp {
 
@@ -115,7 +115,7 @@ void accumulate(Tensor& into, const Tensor& part) {
   check_same("accumulate", into, part);
   Tensor sum = into.sole_owner() ? into : Tensor(into.shape(), into.dtype(), into.device());
   if (sum.device() == Device::cuda) {
-    cuda::add(into.device_data<float>(), part.device_data<float>(), sum.device_data<float>(), sum.numel());
+    cuda::add(into, part, sum);
     into = sum;
     return;
   }

@@ -66,9 +66,9 @@ void BroadcastLoop::advance(Position& p, int64_t count) const {
   }
 }
 
-Tensor broadcast_to(const Tensor& x, const Shape& shape) {
-  if (x.shape() == shape) return x;
-  Tensor y(shape, x.dtype(), x.device());
+Tensor broadcast_to(const Tensor& x, const Shape& shape, DType dtype) {
+  if (x.shape() == shape) return x.to(dtype);
+  Tensor y(shape, dtype, x.device());
   broadcast_into(x, y);
   return y;
 }

@@ -14,9 +14,10 @@ namespace dgp {
 // The common shape of a and b; throws "<op>: ..." with both shapes when there is none.
 Shape broadcast_shape(const char* op, const Shape& a, const Shape& b);
 
-// x repeated to `shape`, copied; x itself when it has that shape already.
-Tensor broadcast_to(const Tensor& x, const Shape& shape);
-// The same into y, which has that shape.
+// x repeated to `shape`, copied; x itself when it has that shape and type already.
+Tensor broadcast_to(const Tensor& x, const Shape& shape, DType dtype);
+inline Tensor broadcast_to(const Tensor& x, const Shape& shape) { return broadcast_to(x, shape, x.dtype()); }
+// The same into y, which has that shape; on the GPU also from f32 into 16 bits.
 void broadcast_into(const Tensor& x, const Tensor& y);
 
 namespace cuda {

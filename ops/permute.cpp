@@ -51,6 +51,10 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
       permute_rows(reinterpret_cast<const uint8_t*>(x.bytes()), reinterpret_cast<uint8_t*>(y.bytes()), shape,
                    strides);
       break;
+    case 2:
+      permute_rows(reinterpret_cast<const uint16_t*>(x.bytes()), reinterpret_cast<uint16_t*>(y.bytes()),
+                   shape, strides);
+      break;
     case 4:
       permute_rows(reinterpret_cast<const uint32_t*>(x.bytes()), reinterpret_cast<uint32_t*>(y.bytes()),
                    shape, strides);

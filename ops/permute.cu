@@ -42,6 +42,8 @@ void permute(const Tensor& x, const std::vector<int64_t>& strides, const Tensor&
     axes.size[i] = y.shape()[strides.size() - 1 - i];
     axes.stride[i] = strides[strides.size() - 1 - i];
   }
+  if (x.dtype() == DType::bf16) return run<uint16_t, bf16>(axes, x, y);
+  if (x.dtype() == DType::f16) return run<uint16_t, f16>(axes, x, y);
   if (x.dtype() == DType::f32) return run<uint32_t, float>(axes, x, y);
   if (x.dtype() == DType::f64) return run<uint64_t, double>(axes, x, y);
   run<uint64_t, int64_t>(axes, x, y);

@@ -1,11 +1,13 @@
 // One thread an element of the spread image [N,H*r,W*r,C]; its packed channel is c*r*r + i*r + j.
 #include "ops/pixel_shuffle.h"
 #include "tensor/cuda_kernel.h"
+#include "tensor/storage.h"
 
 namespace dgp::cuda {
 namespace {
 
-__global__ void shuffle_kernel(float* packed, float* spread, int64_t height, int64_t width, int64_t channels,
+template <class T>
+__global__ void shuffle_kernel(T* packed, T* spread, int64_t height, int64_t width, int64_t channels,
                                int64_t r, bool pack, int64_t n) {
   int64_t at = element();
   if (at >= n) return;
@@ -21,8 +23,11 @@ __global__ void shuffle_kernel(float* packed, float* spread, int64_t height, int
 
 void run(const Tensor& packed, const Tensor& spread, int64_t r, bool pack) {
   if (spread.numel() == 0) return;
-  launch(shuffle_kernel, blocks_for(spread.numel()), kBlock, packed.device_data<float>(),
-         spread.device_data<float>(), spread.dim(1), spread.dim(2), spread.dim(3), r, pack, spread.numel());
+  dispatch_storage(spread.dtype(), "pixel_shuffle", [&](auto zero) {
+    using T = decltype(zero);
+    launch(shuffle_kernel<T>, blocks_for(spread.numel()), kBlock, packed.device_data<T>(),
+           spread.device_data<T>(), spread.dim(1), spread.dim(2), spread.dim(3), r, pack, spread.numel());
+  });
 }
 
 }  // namespace

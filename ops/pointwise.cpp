@@ -4,6 +4,7 @@
 #include "ops/pointwise_cuda.h"
 #include "ops/reduce.h"
 #include "tensor/parallel.h"
+#include "tensor/storage.h"
 
 namespace dgp {
 namespace {
@@ -27,7 +28,7 @@ Var unary(const char* name, const Var& x, Function fn) {
   };
   bool gpu = x.value().device() == Device::cuda;
   Tensor y = gpu ? cuda::unary(x.value(), fn) : dispatch_float(x.dtype(), name, on_cpu);
-  Tensor saved = Function::kFromResult ? y : x.value();
+  Tensor saved = Function::kFromResult && !is_16_bit(y.dtype()) ? y : x.value();
   return record(y, {x}, [saved, fn, name](const Tensor& dy, const Wanted&) {
     if (dy.device() == Device::cuda) return std::vector<Tensor>{cuda::unary_gradient(dy, saved, fn)};
     return dispatch_float(dy.dtype(), name, [&](auto zero) {
@@ -63,22 +64,28 @@ Tensor broadcast_map(const Shape& shape, const Tensor& a, const Tensor& b, const
   return y;
 }
 
+// The gradient of an operand of this shape and type: summed over its repetitions.
+Tensor summed_like(const Shape& shape, DType dtype, const Tensor& d) {
+  return cpu::sum_to(d, shape).to(dtype);
+}
+
 template <class Function>
 Var binary(const char* name, const Var& a, const Var& b, Function fn) {
-  check(a.dtype() == b.dtype(), name, ": ", to_string(a.dtype()), to_string(a.shape()), " and ",
+  bool on_gpu = a.value().device() == Device::cuda;
+  bool mixed = on_gpu && is_16_bit(a.dtype()) && b.dtype() == DType::f32;
+  check(a.dtype() == b.dtype() || mixed, name, ": ", to_string(a.dtype()), to_string(a.shape()), " and ",
         to_string(b.dtype()), to_string(b.shape()), " differ in type");
   Shape shape = broadcast_shape(name, a.shape(), b.shape());
   auto on_cpu = [&](auto zero) {
     using T = decltype(zero);
     return broadcast_map<T>(shape, a.value(), b.value(), [fn](T p, T q, int64_t) { return fn.f(p, q); });
   };
-  Tensor y = a.value().device() == Device::cuda ? cuda::binary(shape, a.value(), b.value(), fn)
-                                                : dispatch_float(a.dtype(), name, on_cpu);
+  Tensor y = on_gpu ? cuda::binary(shape, a.value(), b.value(), fn) : dispatch_float(a.dtype(), name, on_cpu);
   return record(y, {a, b}, [a = a.value(), b = b.value(), fn, name](const Tensor& dy, const Wanted& wanted) {
     std::vector<Tensor> grads(2);
     if (dy.device() == Device::cuda) {
-      if (wanted[0]) grads[0] = cpu::sum_to(cuda::binary_gradient(dy, a, b, fn, false), a.shape());
-      if (wanted[1]) grads[1] = cpu::sum_to(cuda::binary_gradient(dy, a, b, fn, true), b.shape());
+      if (wanted[0]) grads[0] = summed_like(a.shape(), a.dtype(), cuda::binary_gradient(dy, a, b, fn, false));
+      if (wanted[1]) grads[1] = summed_like(b.shape(), b.dtype(), cuda::binary_gradient(dy, a, b, fn, true));
       return grads;
     }
     dispatch_float(dy.dtype(), name, [&](auto zero) {
@@ -109,15 +116,17 @@ Tensor negative(const Tensor& x) {
 template <class Function>
 Var additive(const char* name, const Var& a, const Var& b, Function fn) {
   Var y = binary(name, a.detach(), b.detach(), fn);
-  return record(y.value(), {a, b}, [sa = a.shape(), sb = b.shape()](const Tensor& dy, const Wanted& wanted) {
+  auto gradients = [sa = a.shape(), sb = b.shape(), ta = a.dtype(), tb = b.dtype()](const Tensor& dy,
+                                                                                    const Wanted& wanted) {
     std::vector<Tensor> grads(2);
-    if (wanted[0]) grads[0] = cpu::sum_to(dy, sa);
+    if (wanted[0]) grads[0] = summed_like(sa, ta, dy);
     if (wanted[1]) {
-      Tensor db = cpu::sum_to(dy, sb);
+      Tensor db = summed_like(sb, tb, dy);
       grads[1] = std::is_same_v<Function, pointwise::Sub> ? negative(db) : db;
     }
     return grads;
-  });
+  };
+  return record(y.value(), {a, b}, gradients);
 }
 
 }  // namespace

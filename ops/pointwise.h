@@ -13,7 +13,7 @@ namespace dgp {
 DGP_UNARY_OPS(DGP_DECLARE)
 #undef DGP_DECLARE
 
-// add sub mul div, broadcasting.
+// add sub mul div, broadcasting. On the GPU b may be f32 where a has 16 bits; the result then has a's type.
 #define DGP_DECLARE(name, Function) Var name(const Var& a, const Var& b);
 DGP_BINARY_OPS(DGP_DECLARE)
 #undef DGP_DECLARE

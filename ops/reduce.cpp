@@ -5,6 +5,7 @@
 #include "ops/broadcast.h"
 #include "ops/pointwise_cuda.h"
 #include "tensor/parallel.h"
+#include "tensor/storage.h"
 
 namespace dgp {
 
@@ -100,7 +101,7 @@ Tensor sum(const Tensor& x, const std::vector<bool>& reduced, double scale) {
   Shape kept = x.shape();
   for (size_t i = 0; i < kept.size(); ++i)
     if (reduced[i]) kept[i] = 1;
-  Tensor y(kept, x.dtype(), x.device()), sums = x;
+  Tensor y(kept, sum_type(x.dtype()), x.device()), sums = x;
   std::vector<Run> runs = runs_of(x.shape(), reduced);
   if (x.device() == Device::cuda) return sum_on_gpu(x, std::move(runs), scale, y), y;
   for (const auto& [outer, rows, inner] : runs)
@@ -152,21 +153,22 @@ Var reduce(const Var& x, const std::vector<bool>& mask, bool keepdim, double sca
   Shape kept = y.shape(), shape;
   for (size_t i = 0; i < mask.size(); ++i)
     if (keepdim || !mask[i]) shape.push_back(kept[i]);
-  return record(y.reshape(shape), {x}, [kept, full = x.shape(), scale](const Tensor& dy, const Wanted&) {
-    Tensor one = dy;
-    if (scale != 1 && dy.device() == Device::cuda) {
-      one = cuda::unary(dy, pointwise::MulConstant{{}, scale});
-    } else if (scale != 1) {  // before repeating: it is the smaller tensor
-      one = Tensor(dy.shape(), dy.dtype());
-      dispatch_float(dy.dtype(), "mean", [&](auto zero) {
-        using T = decltype(zero);
-        const T* d = dy.data<T>();
-        for (int64_t i = 0; i < dy.numel(); ++i)
-          one.data<T>()[i] = static_cast<T>(scale * static_cast<double>(d[i]));
-      });
-    }
-    return std::vector<Tensor>{broadcast_to(one.reshape(kept), full)};
-  });
+  return record(y.reshape(shape), {x},
+                [kept, full = x.shape(), dtype = x.dtype(), scale](const Tensor& dy, const Wanted&) {
+                  Tensor one = dy;
+                  if (scale != 1 && dy.device() == Device::cuda) {
+                    one = cuda::unary(dy, pointwise::MulConstant{{}, scale});
+                  } else if (scale != 1) {  // before repeating: it is the smaller tensor
+                    one = Tensor(dy.shape(), dy.dtype());
+                    dispatch_float(dy.dtype(), "mean", [&](auto zero) {
+                      using T = decltype(zero);
+                      const T* d = dy.data<T>();
+                      for (int64_t i = 0; i < dy.numel(); ++i)
+                        one.data<T>()[i] = static_cast<T>(scale * static_cast<double>(d[i]));
+                    });
+                  }
+                  return std::vector<Tensor>{broadcast_to(one.reshape(kept), full, dtype)};
+                });
 }
 
 double one_over_count(const char* op, const Shape& shape, const std::vector<bool>& mask) {

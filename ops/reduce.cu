@@ -1,5 +1,6 @@
 #include "ops/reduce.h"
 #include "ops/reduce_cuda.h"
+#include "tensor/storage.h"
 
 namespace dgp::cuda {
 
@@ -10,10 +11,11 @@ void sum_axis(const Tensor& x, int64_t outer, int64_t rows, int64_t inner, doubl
     else
       sum_axis(load, outer, rows, inner, scale, y.device_data<float>());
   };
-  if (x.dtype() == DType::f64)
-    from(LoadF64{x.device_data<double>()});
-  else
-    from(LoadF32{x.device_data<float>()});
+  if (x.dtype() == DType::f64) return from(LoadF64{x.device_data<double>()});
+  dispatch_storage(x.dtype(), "sum", [&](auto zero) {
+    using T = decltype(zero);
+    from(LoadStored<T>{x.device_data<T>()});
+  });
 }
 
 }  // namespace dgp::cuda

@@ -1,5 +1,5 @@
 // Sums and means over axes. Partial sums are kept in double and added in an order that the shape alone fixes.
-//   y = sum_i x_i,  dx_i = dy;     y = (1/n) sum_i x_i,  dx_i = dy / n
+//   y = sum_i x_i,  dx_i = dy;     y = (1/n) sum_i x_i,  dx_i = dy / n     y of 16-bit x is f32 (GPU)
 #pragma once
 
 #include "autograd/var.h"
@@ -28,7 +28,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 }  // namespace cpu
 
 namespace cuda {
-// x [outer,rows,inner], f32 or f64 -> scale * its sums over rows, [outer,inner] in y, f32 or f64.
+// x [outer,rows,inner] of any float type -> scale * its sums over rows, [outer,inner] in y, f32 or f64.
 DGP_CUDA_FUNCTION void sum_axis(const Tensor& x, int64_t outer, int64_t rows, int64_t inner, double scale,
                                 const Tensor& y);
 }  // namespace cuda

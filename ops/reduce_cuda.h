@@ -8,10 +8,12 @@
 namespace dgp::cuda {
 
 // Loads for sum_axis: the term with flat index i.
-struct LoadF32 {
-  const float* x;
-  __device__ double operator()(int64_t i) const { return static_cast<double>(x[i]); }
+template <class T>
+struct LoadStored {  // T: float, bf16 or f16
+  const T* x;
+  __device__ double operator()(int64_t i) const { return static_cast<double>(static_cast<float>(x[i])); }
 };
+using LoadF32 = LoadStored<float>;
 struct LoadF64 {
   const double* x;
   __device__ double operator()(int64_t i) const { return x[i]; }

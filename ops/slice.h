@@ -20,7 +20,7 @@ void copy_range(const Tensor& source, int64_t source_at, const Tensor& target, i
 
 namespace cuda {
 DGP_CUDA_FUNCTION void copy_range(const Tensor& source, int64_t source_at, const Tensor& target,
-                                  int64_t target_at, int axis, int64_t count);  // f32 and f64
+                                  int64_t target_at, int axis, int64_t count);  // not u8, i64
 }
 
 }  // namespace dgp

@@ -6,6 +6,7 @@
 #include "autograd/take_sum.h"
 #include "ops/kernels/active.h"
 #include "tensor/parallel.h"
+#include "tensor/storage.h"
 
 namespace dgp {
 namespace {
@@ -95,7 +96,7 @@ Var window_means(const Var& x, int64_t k) {
   check(k >= 1 && k % 2 == 1, "window_means: expects k odd, got ", k);
   int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
   check(height >= 1 && width >= 1, "window_means: image ", to_string(x.shape()), " is empty");
-  Tensor means({n, k, k, channels}, x.dtype(), x.value().device());
+  Tensor means({n, k, k, channels}, sum_type(x.dtype()), x.value().device());
   if (means.device() == Device::cuda)
     cuda::window_means(x.value(), k, means);
   else
@@ -120,9 +121,9 @@ Var window_means(const Var& x, int64_t k) {
       });
     });
 
-  return record(means, {x}, [k, shape = x.shape()](const Tensor& dy, const Wanted&) {
+  return record(means, {x}, [k, shape = x.shape(), dtype = x.dtype()](const Tensor& dy, const Wanted&) {
     if (dy.device() == Device::cuda) {
-      Tensor dx(shape, dy.dtype(), Device::cuda);
+      Tensor dx(shape, dtype, Device::cuda);
       cuda::window_means_backward(dy, k, dx);
       return std::vector<Tensor>{dx};
     }

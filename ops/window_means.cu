@@ -2,9 +2,9 @@
 // and channel, in f32 over 16 pixels counted from the left and in double over those; then, for each vertical
 // shift, the rows it covers, in double by a block each: 32 threads a channel sum every 32nd row, and one adds
 // their parts.
-#include "ops/conv2d_cuda.h"
 #include "ops/window_means.h"
 #include "tensor/cuda_kernel.h"
+#include "tensor/storage.h"
 
 namespace dgp::cuda {
 namespace {
@@ -24,18 +24,19 @@ __global__ void row_sums_kernel(const T* x, int64_t width, int64_t channels, int
   if (at >= n) return;
   int64_t c = at % channels, row = at / channels;
   const T* line = x + row * width * channels + c;
-  auto value = [&](int64_t i) { return static_cast<float>(line[i * channels]); };
   double whole = 0;
   for (int64_t first = 0; first < width; first += kSegment) {
     int64_t end = first + kSegment < width ? first + kSegment : width;
     float part = 0;
-    for (int64_t i = first; i < end; ++i) part += value(i);
+    for (int64_t i = first; i < end; ++i) part += static_cast<float>(line[i * channels]);
     whole += static_cast<double>(part);
   }
   for (int64_t j = 0; j < k; ++j) {
     double sum = whole;
-    for (int64_t i = 0; i < begin_of(j, k, width); ++i) sum -= static_cast<double>(value(i));
-    for (int64_t i = end_of(j, k, width); i < width; ++i) sum -= static_cast<double>(value(i));
+    for (int64_t i = 0; i < begin_of(j, k, width); ++i)
+      sum -= static_cast<double>(static_cast<float>(line[i * channels]));
+    for (int64_t i = end_of(j, k, width); i < width; ++i)
+      sum -= static_cast<double>(static_cast<float>(line[i * channels]));
     sums[(row * k + j) * channels + c] = sum;
   }
 }
@@ -59,8 +60,9 @@ __global__ void add_rows_kernel(const double* row_sums, int64_t height, int64_t 
 }
 
 // dx: the sum over the windows that cover a pixel, one thread an element.
+template <class T>
 __global__ void backward_kernel(const float* dm, int64_t height, int64_t width, int64_t channels, int64_t k,
-                                float* dx, int64_t n) {
+                                T* dx, int64_t n) {
   int64_t at = element();
   if (at >= n) return;
   int64_t c = at % channels, x = at / channels % width, y = at / (channels * width) % height;
@@ -72,21 +74,24 @@ __global__ void backward_kernel(const float* dm, int64_t height, int64_t width, 
       if (y >= begin_of(i, k, height) && y < end_of(i, k, height))
         sum += scale * windows[(i * k + j) * channels];
   }
-  dx[at] = sum;
+  dx[at] = static_cast<T>(sum);
 }
 
 }  // namespace
 
 void window_means_backward(const Tensor& dy, int64_t k, const Tensor& dx) {
   if (dx.numel() == 0) return;
-  launch(backward_kernel, blocks_for(dx.numel()), kBlock, dy.device_data<float>(), dx.dim(1), dx.dim(2),
-         dx.dim(3), k, dx.device_data<float>(), dx.numel());
+  dispatch_storage(dx.dtype(), "window_means", [&](auto zero) {
+    using T = decltype(zero);
+    launch(backward_kernel<T>, blocks_for(dx.numel()), kBlock, dy.device_data<float>(), dx.dim(1), dx.dim(2),
+           dx.dim(3), k, dx.device_data<T>(), dx.numel());
+  });
 }
 
 void window_row_sums(const Tensor& x, int64_t k, const Tensor& sums) {
   int64_t width = x.dim(2), channels = x.dim(3), n = sums.numel() / k;
   if (n == 0) return;
-  dispatch_map(x.dtype(), [&](auto zero) {
+  dispatch_storage(x.dtype(), "window_means", [&](auto zero) {
     using T = decltype(zero);
     launch(row_sums_kernel<T>, blocks_for(n), kBlock, x.device_data<T>(), width, channels, k,
            sums.device_data<double>(), n);

@@ -1,8 +1,7 @@
 // What Tensor and the accumulation of gradients need of the device: filling, adding and converting, one
 // thread an element.
-#include "tensor/cuda.h"
 #include "tensor/cuda_kernel.h"
-#include "tensor/tensor.h"
+#include "tensor/storage.h"
 
 namespace dgp::cuda {
 namespace {
@@ -12,9 +11,15 @@ __global__ void fill_kernel(float* x, int64_t n, float value) {
   if (i < n) x[i] = value;
 }
 
-__global__ void add_kernel(const float* a, const float* b, float* sum, int64_t n) {
+template <class T>
+__global__ void add_kernel(const T* a, const T* b, T* sum, int64_t n) {
   int64_t i = element();
-  if (i < n) sum[i] = a[i] + b[i];
+  if (i < n) sum[i] = static_cast<T>(static_cast<float>(a[i]) + static_cast<float>(b[i]));
+}
+
+template <class T>
+void run_add(const T* a, const T* b, T* sum, int64_t n) {
+  if (n > 0) launch(add_kernel<T>, blocks_for(n), kBlock, a, b, sum, n);
 }
 
 template <class To, class From>
@@ -23,27 +28,22 @@ __global__ void convert_kernel(To* to, const From* from, int64_t n) {
   if (i < n) to[i] = static_cast<To>(static_cast<float>(from[i]));
 }
 
-// f(T{}) for a type T that the device converts.
-template <class F>
-void dispatch_storage(DType dtype, F&& f) {
-  if (dtype == DType::bf16) return f(bf16{});
-  if (dtype == DType::f16) return f(f16{});
-  check(dtype == DType::f32, "convert: the GPU has f32, bf16 and f16, not ", to_string(dtype));
-  f(float{});
-}
-
 }  // namespace
 
 void fill(float* x, int64_t n, float value) {
   if (n > 0) launch(fill_kernel, blocks_for(n), kBlock, x, n, value);
 }
-void add(const float* a, const float* b, float* sum, int64_t n) {
-  if (n > 0) launch(add_kernel, blocks_for(n), kBlock, a, b, sum, n);
+void add(const float* a, const float* b, float* sum, int64_t n) { run_add(a, b, sum, n); }
+void add(const Tensor& a, const Tensor& b, const Tensor& sum) {
+  dispatch_storage(sum.dtype(), "add", [&](auto zero) {
+    using T = decltype(zero);
+    run_add(a.device_data<T>(), b.device_data<T>(), sum.device_data<T>(), sum.numel());
+  });
 }
 
 void convert(void* to, DType to_type, const void* from, DType from_type, int64_t n) {
-  dispatch_storage(to_type, [&](auto to_zero) {
-    dispatch_storage(from_type, [&](auto from_zero) {
+  dispatch_storage(to_type, "convert", [&](auto to_zero) {
+    dispatch_storage(from_type, "convert", [&](auto from_zero) {
       using To = decltype(to_zero);
       using From = decltype(from_zero);
       if (n > 0)

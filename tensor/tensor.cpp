@@ -90,6 +90,9 @@ int64_t Tensor::dim(int axis) const {
 }
 
 void Tensor::wrong_access(DType asked) const {
+  if (dtype_ != asked && (dtype_ == DType::bf16 || dtype_ == DType::f16))
+    fail(ErrorCode::invalid, "tensor ", to_string(shape_), " holds ", to_string(dtype_),
+         ": this operation has no kernel for 16 bits; convert it to f32 with cast() or to()");
   if (dtype_ != asked)
     fail(ErrorCode::invalid, "tensor ", to_string(shape_), " holds ", to_string(dtype_), ", not ",
          to_string(asked));
