@@ -102,14 +102,15 @@ Row measure(const Case& c, double peak, double seconds, Device device) {
                         .dilation = c.dilation,
                         .groups = c.groups,
                         .activation = Activation::leaky_relu};
-  Var x(random_tensor({c.n, c.h, c.w, c.cin}, 1, 1).to(device), c.step);
+  const DType stored = device == Device::cuda ? cuda::storage() : DType::f32;
+  Var x(random_tensor({c.n, c.h, c.w, c.cin}, 1, 1).to(device).to(stored), c.step);
   Var w(random_tensor({c.cout, c.kernel, c.kernel, c.cin / c.groups}, 2, 0.1).to(device), c.step);
   Var b(random_tensor({c.cout}, 3, 0.1).to(device), c.step);
   Tensor dy;
   auto run = [&] {
     Var y = conv2d(x, w, b, options);
     if (!c.step) return;
-    if (!dy.defined()) dy = random_tensor(y.shape(), 4, 1).to(device);
+    if (!dy.defined()) dy = random_tensor(y.shape(), 4, 1).to(device).to(stored);
     backward(y, dy);
     for (Var* v : {&x, &w, &b}) v->set_grad({});
   };
@@ -204,8 +205,10 @@ void add_bench_conv(CLI::App& bench) {
                                   "dgp bench conv --json");
   command->add_flag("--sweep", options->sweep, "awkward sizes instead of the usual ones");
   command->add_option("--shape", options->shape, "one of your own, NxHxWxCINxCOUTxK: 1x1080x1920x64x64x3");
-  command->add_option("--precision", options->precision, "full; on a GPU tf32 and fast (bf16) as well")
-      ->check(CLI::IsMember({"full", "tf32", "fast"}));
+  command
+      ->add_option("--precision", options->precision,
+                   "full; on a GPU also tf32, fast (factors in bf16), bf16 and f16 (storage)")
+      ->check(CLI::IsMember({"full", "tf32", "fast", "bf16", "f16"}));
   command->add_option("--isa", options->isa, "portable, avx2 or avx512; none: the best there is");
   command->add_option("--seconds", options->seconds, "a row")->check(CLI::Range(0.01, 60.0));
   command->add_flag("--json", options->json, "print JSON");

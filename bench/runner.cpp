@@ -32,7 +32,8 @@ std::function<Tensor(const Tensor&)> run_there(Forward forward) {
 
 std::function<Tensor(const Tensor&)> run_of(const DGPNet& fused, const RunnerOptions& options) {
   if (options.device == Device::cuda)
-    return run_there([upscaler = std::make_shared<GpuUpscaler>(fused, UpscalerOptions{.tile_rows = -1})](
+    return run_there([upscaler = std::make_shared<GpuUpscaler>(fused, UpscalerOptions{.tile_rows = -1},
+                                                               kBandBytes, cuda::storage())](
                          const Tensor& lr) { return upscaler->on_device(lr); });
   UpscalerOptions settings{.tile_rows = -1, .progress = [](double) { return !stop_flag(); }};
   settings.observe = options.observe;

@@ -5,6 +5,7 @@
 // step comes to its convolutions alone: GFLOP/s as dgp bench conv counts them.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -18,17 +19,18 @@
 #include "bench/peak.h"
 #include "cli/cli.h"
 #include "ops/loss.h"
-#include "tensor/cuda.h"
+#include "tensor/cuda_math.h"
 #include "tensor/isa.h"
 #include "tensor/npy.h"
 #include "tensor/parallel.h"
+#include "train/loss_scale.h"
 #include "train/optimizer.h"
 
 namespace dgp {
 namespace {
 
 struct StepBenchOptions {
-  std::string model = "base", input, target;
+  std::string model = "base", input, target, precision = "full";
   int64_t batch = 8, patch = 64, scale = 4, unshuffle = 1, warmup = 2, runs = 7;
   double rate = 3e-4;
   bool json = false, ops = false;
@@ -121,13 +123,20 @@ struct Measured {
   int64_t peak_bytes = 0;
 };
 
-Step one_step(DGPNet& net, Adam& adam, const Var& lr, const Var& hr, double rate, OpTimes* times = nullptr) {
+Step one_step(DGPNet& net, Adam& adam, LossScale& scale, const Var& lr, const Var& hr, double rate,
+              OpTimes* times = nullptr) {
   Var loss;
   const double time = milliseconds(lr.value().device(), [&] {
     if (times) times->start_step();
     loss = l1_loss(net(lr), hr);
-    backward(loss);
-    adam.step(rate);
+    backward(loss, Tensor::full({}, scale.value(), DType::f32, loss.value().device()));
+    const bool finite = !scale.dynamic() || std::isfinite(adam.grad_norm());
+    if (finite) {
+      adam.step(rate, 1 / scale.value());
+      scale.good_step();
+    } else {
+      scale.lower();
+    }
     adam.clear_gradients();
     observe("train/optimizer.cpp", "step", {});
   });
@@ -141,17 +150,18 @@ Measured measure(const StepBenchOptions& options, Device device) {
   Var lr(pixels(options.input, {n, p, p, 3}, 1).to(device)),
       hr(pixels(options.target, {n, s, s, 3}, 2).to(device));
   Adam adam(parameters(net), {.beta1 = 0.9, .beta2 = 0.99});
+  LossScale scale(options.precision == "f16");
   Measured all;
   all.gflop = 6e-9 * static_cast<double>(n * multiply_adds(net.config, Form::folded, p, p));
   for (int64_t i = 0; i < options.warmup && !stop_flag(); ++i)
-    all.steps.push_back(one_step(net, adam, lr, hr, options.rate));
+    all.steps.push_back(one_step(net, adam, scale, lr, hr, options.rate));
   OpTimes times(device);
   reset_peak_bytes(device);
   std::unique_ptr<Observing> observing;
   if (options.ops)
     observing = std::make_unique<Observing>([&](auto op, auto part, auto& shape) { times(op, part, shape); });
   for (int64_t i = 0; i < options.runs && !stop_flag(); ++i)
-    all.steps.push_back(one_step(net, adam, lr, hr, options.rate, &times));
+    all.steps.push_back(one_step(net, adam, scale, lr, hr, options.rate, &times));
   if (stop_flag()) throw Exit{stop_exit_code()};
   // Of the median step, not each operation's median: parts of one step add up to no more than that step.
   all.ops = times.of_step(median_step(all.steps, static_cast<size_t>(options.warmup)));
@@ -180,6 +190,9 @@ void print_ops(const Measured& measured, double ms, Device device) {
 
 void run_bench(const StepBenchOptions& options) {
   const Device device = apply_with_cuda(options.device);
+  check(device == Device::cuda || options.precision == "full", "--precision ", options.precision,
+        ": is of --device cuda; training on the CPU is in f32");
+  const ChosenPrecision in_use(options.precision, device);
   Measured measured = measure(options, device);
   const std::vector<Step>& steps = measured.steps;
   std::vector<double> times, losses;
@@ -191,6 +204,7 @@ void run_bench(const StepBenchOptions& options) {
     nlohmann::ordered_json all{{"model", options.model},
                                {"batch", options.batch},
                                {"patch", options.patch},
+                               {"precision", options.precision},
                                {"machine", machine_name(device)},
                                {"threads", num_threads()},
                                {"isa", to_string(current_isa())},
@@ -228,6 +242,11 @@ void add_bench_step(CLI::App& bench) {
   command->add_option("--rate", options->rate, "Adam's learning rate")->check(CLI::Range(0.0, 1.0));
   command->add_option("--warmup", options->warmup, "steps before timing")->check(CLI::Range(0, 1000));
   command->add_option("--runs", options->runs, "the median of so many")->check(CLI::Range(1, 1000));
+  command
+      ->add_option("--precision", options->precision,
+                   "full; on a GPU also tf32, fast (factors in bf16), bf16 and f16 (storage; f16 with its "
+                   "loss scaled)")
+      ->check(CLI::IsMember({"full", "tf32", "fast", "bf16", "f16"}));
   command->add_flag("--ops", options->ops, "the time of each operation, forward and backward");
   command->add_flag("--json", options->json, "print JSON");
   add_device_options(*command, options->device);

@@ -58,8 +58,8 @@ void join(Ranks& ranks);
 void add_memory_option(CLI::App& command, std::string& max_memory);
 int64_t memory_limit(const std::string& text);
 
-// --precision full|tf32|fast of commands that run a network: what is asked of the CPU's kernels and, while
-// this lives, of the GPU's. Throws Error where the device has no such thing.
+// --precision full|tf32|fast|bf16|f16 of commands that run a network: what is asked of the CPU's kernels and,
+// while this lives, of the GPU's. Throws Error where the device has no such thing.
 void add_precision_option(CLI::App& command, std::string& precision);
 class ChosenPrecision {
  public:

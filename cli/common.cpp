@@ -118,16 +118,18 @@ void add_precision_option(CLI::App& command, std::string& precision) {
       .add_option(
           "--precision", precision,
           "full: f32; fast: convolutions multiply in bf16 (3x3 ones on a CPU with AVX512-BF16, all on a "
-          "GPU since Ampere); tf32: on such a GPU, between the two")
-      ->check(CLI::IsMember({"full", "tf32", "fast"}));
+          "GPU since Ampere); tf32: on such a GPU, between the two; bf16, f16: there too, feature maps are "
+          "stored so")
+      ->check(CLI::IsMember({"full", "tf32", "fast", "bf16", "f16"}));
 }
 
 ChosenPrecision::ChosenPrecision(const std::string& text, Device device) {
   if (device == Device::cpu) {
-    check(text != "tf32", "--precision tf32: is of the GPU; use full or fast, or --device cuda");
+    check(text == "full" || text == "fast", "--precision ", text,
+          ": is of the GPU; use full or fast, or --device cuda");
     on_cpu_ = text == "fast" ? Precision::fast : Precision::full;
   } else if (text != "full") {
-    on_gpu_.emplace(text == "fast" ? cuda::Factors::bf16 : cuda::Factors::tf32);
+    on_gpu_.emplace(text);
   }
 }
 

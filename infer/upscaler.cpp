@@ -10,6 +10,7 @@
 #include "infer/picture.h"
 #include "infer/plan.h"
 #include "tensor/allocator.h"
+#include "tensor/cuda_math.h"
 #include "tensor/isa.h"
 #include "tensor/parallel.h"
 
@@ -45,7 +46,7 @@ struct Upscaler::Impl {
 
   Impl(const DGPNet& net, UpscalerOptions o) : options(std::move(o)), config(net.config) {
     if (options.device == Device::cuda)
-      gpu = std::make_unique<GpuUpscaler>(net, options);
+      gpu = std::make_unique<GpuUpscaler>(net, options, kBandBytes, cuda::storage());
     else
       plan.emplace(net, options.precision);
   }

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "ops/cast.h"
 #include "ops/conv2d.h"
 #include "ops/pad.h"
 #include "ops/pixel_shuffle.h"
 #include "ops/pointwise.h"
 #include "ops/resize.h"
 #include "ops/slice.h"
+#include "tensor/cuda_math.h"
 
 namespace dgp {
 
@@ -74,13 +76,20 @@ Var DGPNet::operator()(const Var& lr, Form form) const {
     return form == Form::parallel ? layer.parallel(x) : layer(x);
   };
 
+  const DType stored = lr.value().device() == Device::cuda ? cuda::storage() : lr.dtype();  // by the body
   Var x = lr;
   int64_t below = (u - h % u) % u, right = (u - w % u) % u;
   if (below || right) x = pad2d(x, {.bottom = below, .right = right}, PadMode::reflect);
   if (u > 1) x = pixel_unshuffle(x, u);
-  x = conv(head, x);
+  if (stored == lr.dtype() || form == Form::parallel) {
+    x = cast(conv(head, x), stored);
+  } else {  // the convolution itself stores 16 bits
+    if (head.on_input) head.on_input(x);
+    x = conv2d(x, head.fused_weight(), head.bias, {.padding = config.kernel / 2, .result = stored});
+  }
   for (const AIIBlock& block : body) x = block(x, form);
-  x = pixel_shuffle(conv2d(x, upsample_weight, upsample_bias, {.padding = 1}), s * u);
+  x = conv2d(x, upsample_weight, upsample_bias, {.padding = 1, .result = lr.dtype()});
+  x = pixel_shuffle(x, s * u);
   if (below) x = slice(x, 1, 0, s * h);
   if (right) x = slice(x, 2, 0, s * w);
   Var base = s == 1 ? lr : resize(lr, s * h, s * w, ResizeMode::bilinear);

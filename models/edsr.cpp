@@ -9,6 +9,7 @@
 #include "ops/conv2d.h"
 #include "ops/pixel_shuffle.h"
 #include "ops/pointwise.h"
+#include "tensor/cuda_math.h"
 
 namespace dgp {
 namespace {
@@ -40,7 +41,7 @@ EDSR::Conv make_conv(int64_t inputs, int64_t outputs, const Rng& rng) {
 Var mean_like(const Var& images) {
   Tensor mean({3});
   std::copy(kDiv2kMean.begin(), kDiv2kMean.end(), mean.data<float>());
-  return Var(mean.to(images.dtype()));
+  return Var(mean.to(images.dtype()).to(images.value().device()));
 }
 
 }  // namespace
@@ -71,11 +72,14 @@ Var EDSR::operator()(const Var& lr) const {
   check(lr.shape().size() == 4 && lr.dim(3) == 3, "EDSR: expects an image [N,H,W,3], got ",
         to_string(lr.shape()));
   Var mean = mean_like(lr);
-  Var first = head(mul(sub(lr, mean), kRange)), x = first;
+  const DType stored = lr.value().device() == Device::cuda ? cuda::storage() : lr.dtype();
+  Var first = conv2d(mul(sub(lr, mean), kRange), head.weight, head.bias, {.padding = 1, .result = stored});
+  Var x = first;
   for (const Block& block : body) x = block.second(block.first(x, true), false, x);
   x = body_end(x, false, first);
   for (const Conv& conv : upsample) x = pixel_shuffle(conv(x), factor);
-  return add(mul(tail(x), 1 / kRange), mean);
+  x = conv2d(x, tail.weight, tail.bias, {.padding = 1, .result = lr.dtype()});
+  return add(mul(x, 1 / kRange), mean);
 }
 
 void EDSR::visit(const Visitor& visitor) {

@@ -1,11 +1,16 @@
-// Which factors kernels multiply, on this thread; asked of the device before it is set.
+// Which factors kernels multiply, asked of the device before it is set, and what networks store; on this
+// thread.
+#include <utility>
+
 #include "tensor/cuda_kernel.h"
 #include "tensor/cuda_math.h"
+#include "tensor/storage.h"
 
 namespace dgp::cuda {
 namespace {
 
 thread_local Factors current = Factors::f32;
+thread_local DType stored = DType::f32;
 
 }  // namespace
 
@@ -28,9 +33,16 @@ Factors use_factors(Factors factors) {
            properties.name, " has ", properties.major, ".", properties.minor);
     }
   }
-  Factors before = current;
-  current = factors;
-  return before;
+  return std::exchange(current, factors);
+}
+
+DType storage() { return stored; }
+
+DType use_storage(DType storage) {
+  check(storage == DType::f32 || is_16_bit(storage), "storage: expects f32, bf16 or f16, got ",
+        to_string(storage));
+  if (storage != DType::f32) require();
+  return std::exchange(stored, storage);
 }
 
 }  // namespace dgp::cuda

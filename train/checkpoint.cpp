@@ -14,6 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kFormat = "dgp checkpoint 2";
+constexpr const char* kLossScale = "loss_scale";  // in the metadata
 
 // Over names, types, shapes, bytes and metadata, in the order of names.
 std::string checksum(const SafeTensors& file) {
@@ -135,6 +136,8 @@ SafeTensors to_file(const std::string& path, const TrainState& state, const Coun
   file.metadata = describe(counters);
   file.metadata["format"] = kFormat;
   for (const auto& [name, optimizer] : state.optimizers) file.metadata[name] = numbers_of(*optimizer);
+  if (state.loss_scale && state.loss_scale->dynamic())
+    file.metadata[kLossScale] = exact(state.loss_scale->state());
   for (const auto& [name, tensor] : state.tensors) file.tensors.emplace_back(name, tensor.to(Device::cpu));
   check_finite(file, path);
   file.metadata["checksum"] = checksum(file);
@@ -157,6 +160,10 @@ Counters from_file(const SafeTensors& file, const std::string& path, const Train
     Optimizer& optimizer = *state.optimizers[i].second;
     optimizer.steps = static_cast<int64_t>(numbers[i][0]);
     optimizer.numbers.assign(numbers[i].begin() + 1, numbers[i].end());
+  }
+  if (state.loss_scale) {
+    auto at = file.metadata.find(kLossScale);
+    state.loss_scale->set_state(read_numbers(at == file.metadata.end() ? "" : at->second));
   }
   return counters;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tensor/safetensors.h"
+#include "train/loss_scale.h"
 #include "train/optimizer.h"
 
 namespace dgp {
@@ -38,6 +39,7 @@ struct Counters {
 struct TrainState {
   std::vector<std::pair<std::string, Tensor>> tensors;
   std::vector<std::pair<std::string, Optimizer*>> optimizers;
+  LossScale* loss_scale = nullptr;  // kept where it is dynamic
 
   // An optimiser of parameters with these names; its tensors become "<name>.<slot>.<parameter>".
   void add(const std::string& name, Optimizer& optimizer, const std::vector<std::string>& parameters);

@@ -216,7 +216,7 @@ void fields(V& v, TrainConfig& c) {
   v.value("name", c.name);
   v.value("out", c.out);
   v.choice("device", c.device, {"cpu", "cuda"});
-  v.choice("precision", c.precision, {"full", "tf32", "fast"});
+  v.choice("precision", c.precision, {"full", "tf32", "fast", "bf16", "f16"});
   if (c.device == "cpu" && c.precision != "full")
     v.wrong("precision", "expects \"full\" with device \"cpu\", got \"", c.precision, "\"");
   v.value("seed", c.seed, 0, int64_t{1} << 53);

@@ -104,7 +104,7 @@ struct TrainConfig {
   std::string name = "run";
   std::string out;                 // run folder; empty: runs/<name>
   std::string device = "cpu";      // or cuda: where the network learns; data are made on the CPU in any case
-  std::string precision = "full";  // on the GPU also tf32 and fast (bf16), of convolutions and products
+  std::string precision = "full";  // on the GPU also tf32, fast, bf16 and f16 (docs/cuda.md)
   int64_t seed = 1, iterations = 100000, threads = 0;
   struct {
     std::string type = "dgpnet";         // of networks() (train/network.h)

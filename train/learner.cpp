@@ -63,9 +63,7 @@ Discriminator discriminator_there(const TrainConfig& config) {
 }  // namespace
 
 std::unique_ptr<cuda::Using> precision_of(const TrainConfig& config) {
-  if (config.precision == "full") return nullptr;
-  return std::make_unique<cuda::Using>(config.precision == "tf32" ? cuda::Factors::tf32
-                                                                  : cuda::Factors::bf16);
+  return config.precision == "full" ? nullptr : std::make_unique<cuda::Using>(config.precision);
 }
 
 Learner::Adversary::Adversary(const TrainConfig& config)
@@ -80,6 +78,7 @@ Learner::Learner(const TrainConfig& config, Ranks* ranks)
       average_(network_there(config)),
       optimizer_(make_optimizer(config.optimizer, parameters(*network_))),
       ema_(std::make_unique<Ema>(all_tensors(*average_), config.ema)),
+      loss_scale_(config.precision == "f16"),
       terms_(loss_.names()) {
   if (config.gan.type == "none") return;
   adversary_ = std::make_unique<Adversary>(config);
@@ -105,7 +104,7 @@ void Learner::backpropagate(const Batch& batch, StepResult& result) {
   }
   result.loss += share * number(loss);
   if (!std::isfinite(result.loss)) return;
-  weighted_backward(loss, share);
+  weighted_backward(loss, share * loss_scale_.value());
   if (adversary_) backpropagate_adversary(batch, output.detach(), result);
 }
 
@@ -158,12 +157,16 @@ StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t 
 
 StepResult Learner::update(StepResult result, double lr, int64_t iteration) {
   const bool finite = std::isfinite(result.loss);
-  result.norm = finite ? optimizer_->grad_norm() : result.loss;
+  const double scale = loss_scale_.value();
+  if (loss_scale_.dynamic()) result.loss_scale = scale;
+  result.norm = finite ? optimizer_->grad_norm() / scale : result.loss;
   const double adversary_norm = adversary_ && finite ? adversary_->optimizer->grad_norm() : 0;
   result.sound = is_sound(result.norm) && is_sound(adversary_norm);
+  if (finite && !is_sound(result.norm)) result.overflow = loss_scale_.lower();
   if (!result.sound) return result;
+  loss_scale_.good_step();
   if (!adversary_ || iteration >= config_.gan.alone) {
-    optimizer_->step(lr, clip_scale(config_.clip, result.norm));
+    optimizer_->step(lr, clip_scale(config_.clip, result.norm) / scale);
     ema_->update(evaluated(), optimizer_->steps - 1);
   }
   if (!adversary_) return result;
@@ -190,6 +193,7 @@ TrainState Learner::state() {
   visit_as(*network_, "model.", state);
   visit_as(*average_, "ema.", state);
   state.add("optimizer", *optimizer_, parameter_names(*network_));
+  state.loss_scale = &loss_scale_;
   if (!adversary_) return state;
   visit_as(adversary_->discriminator, "discriminator.", state);
   std::vector<std::string> names;

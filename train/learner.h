@@ -24,11 +24,14 @@ namespace dgp {
 struct StepResult {
   double loss = 0, norm = 0;       // mean over the step's batches; of the gradient
   std::vector<double> parts = {};  // the weighted terms that `loss` is the sum of; then the discriminator's
-  bool sound = false;              // false: loss or gradient was not finite, and nothing was changed
+  bool sound = false;              // false: loss or gradient was not finite, and no weight was changed
+  bool overflow = false;  // not sound, since the gradient was too large for f16: the scale is lower now
+  double loss_scale = 0;  // that the step was made with; 0: none (train/loss_scale.h)
 };
 
 // The configuration's precision, in use on the GPU while this lives; nothing for full. Throws Error(limit)
-// where the GPU has no such thing.
+// where the GPU has no such thing. With 16 bits feature maps are stored so; parameters, their gradients, the
+// optimiser's state, losses and the discriminator are f32.
 std::unique_ptr<cuda::Using> precision_of(const TrainConfig& config);
 
 class Learner {
@@ -68,6 +71,7 @@ class Learner {
   std::unique_ptr<Network> network_, average_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Ema> ema_;
+  LossScale loss_scale_;  // of the network's loss, not of the discriminator's, which is f32
   std::unique_ptr<Adversary> adversary_;
   std::vector<std::string> terms_;
 };

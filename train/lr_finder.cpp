@@ -99,6 +99,10 @@ LrFound find_learning_rate(const TrainConfig& config, const LrSweep& sweep, cons
           return batch;
         },
         lr, step);
+    if (result.overflow) {  // says nothing of the rate: the same again, at a lower loss scale
+      --step;
+      continue;
+    }
     double own = 0;  // the discriminator's part is no measure: it changes as the discriminator learns
     for (size_t i = 0; i < config.loss.size() && i < result.parts.size(); ++i) own += result.parts[i];
     const double relative = result.sound ? own / std::max(reference, 1e-300) : HUGE_VAL;

@@ -34,6 +34,8 @@ std::string to_text(const TrainProgress& p, const std::string& best_name) {
     text += " (" + terms + ")";
   }
   text += format("  lr %.2e  %.2f it/s  waiting %.0f%%", p.lr, p.rate, 100 * p.waiting);
+  if (p.loss_scale > 0)
+    text += format("  scale %g (%lld skipped)", p.loss_scale, static_cast<long long>(p.skipped));
   if (p.ranks > 1) text += format("  communicating %.0f%%", 100 * p.communicating);
   if (p.memory > 0) text += format("  %.2f GiB", static_cast<double>(p.memory) / (1 << 30));
   if (p.has_best) text += "  best " + best_name + format(" %.3f", p.best);

@@ -62,7 +62,8 @@ Scalars scalars_of(const nlohmann::ordered_json& line) {
         take(line["validation"][who], key, std::string(tag) + key);
     return all;
   }
-  for (const char* key : {"loss", "lr", "grad_norm", "skipped"}) take(line, key, std::string("train/") + key);
+  for (const char* key : {"loss", "lr", "grad_norm", "loss_scale", "skipped"})
+    take(line, key, std::string("train/") + key);
   take(line, "it_per_s", "speed/iterations_per_second");
   take(line, "waiting", "speed/share_waiting_for_data");
   take(line, "communicating", "speed/share_communicating");

@@ -266,7 +266,7 @@ void Trainer::step() {
   };
   const StepResult result = learner_->step(next, lr, at_.iteration);
   ++at_.iteration;
-  watch_.step(result.sound, result.loss);
+  if (!result.overflow) watch_.step(result.sound, result.loss);
   account(result, lr);
   if (!result.sound) share();  // ranks left it at different points, after as many power iterations
   stop_ = ranks_.any(asked_to_stop());
@@ -274,7 +274,11 @@ void Trainer::step() {
 }
 
 void Trainer::account(const StepResult& result, double lr) {
-  if (!result.sound) {
+  if (result.overflow) {  // the scale's doing: no sign of divergence
+    ++at_.skipped;
+    tell("iteration " + std::to_string(at_.iteration) + ": a gradient overflowed at loss scale " +
+         std::to_string(static_cast<int64_t>(result.loss_scale)) + "; the step is skipped, the scale halved");
+  } else if (!result.sound) {
     ++at_.skipped;
     ++at_.skipped_in_row;
     tell("iteration " + std::to_string(at_.iteration) +
@@ -293,6 +297,7 @@ void Trainer::account(const StepResult& result, double lr) {
   throughput_.count();
   at_.seconds = seconds_before_ + seconds_since(start_);
   TrainProgress now = progress(lr);
+  now.loss_scale = result.loss_scale;
   if (at_.iteration % config_.log.every == 0) {
     now.logged = true;
     keep_going("metrics.jsonl", [&] { write_line(lr, result.norm, now); });
@@ -312,6 +317,7 @@ void Trainer::write_line(double lr, double norm, const TrainProgress& now) {
   if (at_.window_steps > 0) line["loss"] = now.loss;
   for (const auto& [name, value] : now.terms) line["losses"][name] = value;
   if (std::isfinite(norm)) line["grad_norm"] = norm;
+  if (now.loss_scale > 0) line["loss_scale"] = now.loss_scale;
   folder_->metrics(line.dump());
   folder_->log(to_text(now, config_.validate.best));
 }
@@ -326,7 +332,7 @@ void Trainer::advise(double waiting) {
 
 TrainProgress Trainer::progress(double lr) const {
   TrainProgress p;
-  p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr;
+  p.iteration = at_.iteration, p.iterations = config_.iterations, p.lr = lr, p.skipped = at_.skipped;
   p.loss = at_.window_steps > 0 ? at_.window_loss / static_cast<double>(at_.window_steps) : last_loss_;
   if (at_.window_steps > 0 && at_.window_parts.size() == learner_->terms().size())
     for (size_t i = 0; i < at_.window_parts.size(); ++i)

@@ -19,6 +19,8 @@ struct TrainProgress {
   double lr = 0, rate = 0, waiting = 0;  // learning rate, iterations a second, share of time without data
   double communicating = 0;              // share of time spent on other ranks, waiting for slower ones too
   int ranks = 1;
+  int64_t skipped = 0;    // steps, so far
+  double loss_scale = 0;  // 0: none (train/loss_scale.h)
   double best = 0, seconds_left = 0;
   int64_t memory = 0;                     // bytes this process holds
   bool has_best = false, logged = false;  // logged: this is a line of the log

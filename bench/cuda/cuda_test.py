@@ -103,7 +103,7 @@ class Program(unittest.TestCase):
                                env=environment, capture_output=True, text=True)
         self.assertEqual(whole.returncode, 0, whole.stderr)
         lines = [line for line in whole.stdout.splitlines() if line.startswith("| ")]
-        self.assertEqual(len(lines), 1 + 3 * 2)  # the header; three things in two precisions
+        self.assertEqual(len(lines), 1 + 3 * 4)  # the header; three things in four precisions
         self.assertIn("emulated GPU", whole.stdout)
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 from rows import result
 
-PRECISIONS = {"f32": "full", "tf32": "tf32", "bf16": "fast"}  # and dgp's names of them
+PRECISIONS = {"f32": "full", "tf32": "tf32", "bf16": "bf16", "f16": "f16"}  # and dgp's names of them
 
 
 class Dgp:
@@ -33,6 +33,6 @@ class Dgp:
         row = self.run("model", name, "--size", size, "--runs", runs, "--precision", PRECISIONS[precision], *more)["rows"][0]
         return result(row["ms"], row["peak_bytes"]), 2e-9 * row["multiply_adds"]
 
-    def step(self, name, batch, patch, runs):
-        found = self.run("step", name, "--batch", batch, "--patch", patch, "--runs", runs)
+    def step(self, name, batch, patch, runs, precision="f32"):
+        found = self.run("step", name, "--batch", batch, "--patch", patch, "--runs", runs, "--precision", PRECISIONS[precision])
         return result(found["median_ms"], found["peak_bytes"]), found["gflop"]

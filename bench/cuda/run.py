@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dgp import PRECISIONS as DGPS, Dgp
+from dgp import Dgp
 from rows import result, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ PRECISIONS = ["f32", "tf32", "bf16", "f16"]
 COMPILE_SECONDS = 60  # that torch.compile takes at most for one row
 TOLERANCE = {"f32": 1e-3, "tf32": 2e-2, "bf16": 0.2, "f16": 5e-2}  # of values of the order of one
 SMOKE = ["--skip-build", "--skip-tests", "--models", "tiny", "--sizes", "6x5", "--conv", "1x5x6x3x4x3", "--train", "tiny",
-         "--batch", "1", "--patch", "4", "--runs", "1", "--precisions", "f32", "bf16"]
+         "--batch", "1", "--patch", "4", "--runs", "1"]
 
 
 def size(text):
@@ -115,14 +115,9 @@ def row(what, input, precision, gflop, dgp, peer):
     return {"what": what, "input": input, "precision": precision, "gflop": gflop, "dgp": dgp, "pytorch": peer}
 
 
-def ours(measure, precision, has=DGPS):
-    """dgp's result and GFLOP, from measure(precision); no time where dgp does not have it."""
-    return measure(precision) if precision in has else (result(note="not in dgp yet"), None)
-
-
 def conv_rows(arguments, dgp, pytorch, why, budget):
     for name in arguments.precisions:
-        own, gflop = ours(lambda p: dgp.conv(arguments.conv, 0.01 if arguments.smoke else 1, p), name)
+        own, gflop = dgp.conv(arguments.conv, 0.01 if arguments.smoke else 1, name)
         peer = pytorch.conv(arguments.conv, name, arguments.runs, budget.ways()) if pytorch else result(note=why)
         yield row("convolution", arguments.conv, name, gflop, own, peer)
 
@@ -138,7 +133,7 @@ def model_rows(arguments, dgp, pytorch, why, budget):
 def one_model(arguments, dgp, model, preset, lr_size, folder, why, budget):
     if model is None:
         for name in arguments.precisions:
-            own, gflop = ours(lambda p: dgp.model(preset, lr_size, arguments.runs, p), name)
+            own, gflop = dgp.model(preset, lr_size, arguments.runs, name)
             yield row(f"DGPNet {preset} x4", lr_size, name, gflop, own, result(note=why))
         return
     import numpy
@@ -150,11 +145,10 @@ def one_model(arguments, dgp, model, preset, lr_size, folder, why, budget):
     dgp.model(model.path, lr_size, arguments.runs, "f32", *files)
     reference = numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2)
     for name in arguments.precisions:
-        own, gflop = ours(lambda p: dgp.model(model.path, lr_size, arguments.runs, p, *files), name)
-        if name in DGPS:
-            found = float(abs(numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2) - reference).max())
-            if not found <= TOLERANCE[name]:
-                own = result(note=f"differs from its f32 by {found:.1e}")
+        own, gflop = dgp.model(model.path, lr_size, arguments.runs, name, *files)
+        found = float(abs(numpy.load(folder / "hr.npy").transpose(0, 3, 1, 2) - reference).max())
+        if not found <= TOLERANCE[name]:
+            own = result(note=f"differs from its f32 by {found:.1e}")
         peer, hr = model.run(lr, name, arguments.runs, budget.ways())
         difference = float(abs(hr.numpy() - reference).max())
         if not difference <= TOLERANCE[name]:  # values before speeds
@@ -164,7 +158,7 @@ def one_model(arguments, dgp, model, preset, lr_size, folder, why, budget):
 
 def step_rows(arguments, dgp, pytorch, why, budget):
     for name in arguments.precisions:
-        own, gflop = ours(lambda _: dgp.step(arguments.train, arguments.batch, arguments.patch, arguments.runs), name, ["f32"])
+        own, gflop = dgp.step(arguments.train, arguments.batch, arguments.patch, arguments.runs, name)
         peer = (pytorch.step(arguments.train, arguments.batch, arguments.patch, name, arguments.runs, budget.ways())
                 if pytorch else result(note=why))
         yield row(f"a step of {arguments.train}", f"{arguments.batch} of {arguments.patch}x{arguments.patch}", name, gflop,

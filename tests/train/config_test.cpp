@@ -69,7 +69,9 @@ TEST_CASE("mistakes are told with file, line and the nearest known key") {
   CHECK_THAT(complaint(kLeast + "optimizer: {lr: .nan}\n"), ContainsSubstring("optimizer.lr: expects"));
   CHECK_THAT(complaint(kLeast + "model: {kernel: 4}\n"), ContainsSubstring("odd"));
   CHECK_THAT(complaint(kLeast + "device: gpu\n"), ContainsSubstring("device"));
-  CHECK_THAT(complaint(kLeast + "precision: tf32\n"), ContainsSubstring("\"full\" with device \"cpu\""));
+  for (const char* precision : {"tf32", "bf16", "f16"})
+    CHECK_THAT(complaint(kLeast + "precision: " + precision + "\n"),
+               ContainsSubstring("\"full\" with device \"cpu\""));
   CHECK_THAT(complaint(kLeast + "seed: 1\nseed: 2\n"), ContainsSubstring("given twice"));
   CHECK_THAT(complaint(kLeast + "model: [1, 2]\n"), ContainsSubstring("my.yml:4: model: expects keys"));
   CHECK_THAT(complaint("data: {train: [{hr: a, hr_pattern: HR.png}]}\n"), ContainsSubstring("one '*'"));
