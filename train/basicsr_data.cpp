@@ -29,10 +29,11 @@ std::vector<Node> roots(File& in, const std::string& path) {
     root["hr"] = gt[i];
     if (!lq.empty()) root["lr"] = lq[i];
     for (const char* key : {"meta_info", "meta_info_file"}) move(in, path + "." + key, root, "meta_info");
-    if (std::string pattern = in.scalar(path + ".filename_tmpl", "{}"); pattern != "{}" && !lq.empty()) {
+    if (const std::string pattern = in.scalar(path + ".filename_tmpl", "{}");
+        pattern != "{}" && !lq.empty()) {
       const size_t hole = pattern.find("{}");
       if (hole == std::string::npos) in.wrong(path + ".filename_tmpl", "expects a '{}'");
-      root["lr_pattern"] = Node(pattern.replace(hole, 2, "*"));
+      root["lr_pattern"] = Node(pattern.substr(0, hole) + "*" + pattern.substr(hole + 2));
     }
     found.push_back(root);
   }
