@@ -30,41 +30,45 @@ std::array<double, kWindow> gaussian() {
   return g;
 }
 
-// f64 [H,W] smoothed by the window; beyond the border the nearest pixel counts.
+// BasicSR keeps its arrays in f32, and so is rounded here: where a picture is flat, what is left of a
+// difference decides which side of zero a coefficient lies on.
+double as_f32(double x) { return static_cast<double>(static_cast<float>(x)); }
+
+// f64 [H,W] smoothed by the window, rows first as SciPy adds up, to f32; beyond the border the nearest pixel
+// counts.
 Tensor smoothed(const Tensor& x) {
   static const std::array<double, kWindow> g = gaussian();
   const int64_t H = x.dim(0), W = x.dim(1);
   Tensor y({H, W}, DType::f64);
   parallel_for(H, 8, [&](int64_t begin, int64_t end) {
-    std::vector<double> column(static_cast<size_t>(W));
-    for (int64_t r = begin; r < end; ++r) {
-      std::fill(column.begin(), column.end(), 0.0);
-      for (int64_t i = 0; i < kWindow; ++i) {
-        const double* row = x.data<double>() + std::clamp<int64_t>(r + i - kRadius, 0, H - 1) * W;
-        for (int64_t c = 0; c < W; ++c) column[static_cast<size_t>(c)] += g[static_cast<size_t>(i)] * row[c];
-      }
+    for (int64_t r = begin; r < end; ++r)
       for (int64_t c = 0; c < W; ++c) {
         double sum = 0;
-        for (int64_t i = 0; i < kWindow; ++i)
-          sum += g[static_cast<size_t>(i)] *
-                 column[static_cast<size_t>(std::clamp<int64_t>(c + i - kRadius, 0, W - 1))];
-        y.data<double>()[r * W + c] = sum;
+        for (int64_t i = 0; i < kWindow; ++i) {
+          const double* row = x.data<double>() + std::clamp<int64_t>(r + i - kRadius, 0, H - 1) * W;
+          for (int64_t j = 0; j < kWindow; ++j)
+            sum += g[static_cast<size_t>(i)] * g[static_cast<size_t>(j)] *
+                   row[std::clamp<int64_t>(c + j - kRadius, 0, W - 1)];
+        }
+        y.data<double>()[r * W + c] = as_f32(sum);
       }
-    }
   });
   return y;
 }
 
-// (x - local mean) / (local deviation + 1).
+// (x - local mean) / (local deviation + 1), in f32.
 Tensor normalised(const Tensor& x) {
   Tensor squares = x.clone();
-  for (int64_t i = 0; i < x.numel(); ++i) squares.data<double>()[i] *= squares.data<double>()[i];
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    double& v = squares.data<double>()[i];
+    v = as_f32(v * v);
+  }
   const Tensor mean = smoothed(x), square = smoothed(squares);
   Tensor y(x.shape(), DType::f64);
   for (int64_t i = 0; i < x.numel(); ++i) {
     const double m = mean.data<double>()[i];
-    const double deviation = std::sqrt(std::abs(square.data<double>()[i] - m * m));
-    y.data<double>()[i] = (x.data<double>()[i] - m) / (deviation + 1);
+    const double deviation = as_f32(std::sqrt(std::abs(as_f32(square.data<double>()[i] - as_f32(m * m)))));
+    y.data<double>()[i] = as_f32(as_f32(x.data<double>()[i] - m) / as_f32(deviation + 1));
   }
   return y;
 }
@@ -118,8 +122,9 @@ void block_features(const Tensor& z, int64_t y, int64_t x, int64_t side, double*
   const Fit own = fit_of([&](int64_t r, int64_t c) { return at(r, c); });
   *to++ = own.alpha, *to++ = (own.left + own.right) / 2;
   for (auto [down, right] : {std::pair<int64_t, int64_t>{0, 1}, {1, 0}, {1, 1}, {1, -1}}) {
-    const Fit f = fit_of(
-        [&, down = down, right = right](int64_t r, int64_t c) { return at(r, c) * at(r - down, c - right); });
+    const Fit f = fit_of([&, down = down, right = right](int64_t r, int64_t c) {
+      return as_f32(at(r, c) * at(r - down, c - right));
+    });
     *to++ = f.alpha, *to++ = (f.right - f.left) * std::tgamma(2 / f.alpha) / std::tgamma(1 / f.alpha);
     *to++ = f.left, *to++ = f.right;
   }
@@ -242,6 +247,7 @@ Tensor niqe_features(const Tensor& image, int64_t border) {
     if (scale == 1) {
       x = imresize(x.reshape({x.dim(0), x.dim(1), 1}), 0.5);
       x = x.reshape({x.dim(0), x.dim(1)});
+      for (int64_t i = 0; i < x.numel(); ++i) x.data<double>()[i] = as_f32(x.data<double>()[i]);
     }
   }
   return features;

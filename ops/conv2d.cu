@@ -128,7 +128,7 @@ void run(Convolution p, int64_t images, const Tensor& of_x, const Tensor& w, boo
               turn,
               factors == Factors::tf32,
               p.x.type == DType::f32 && type != DType::f32};
-    dispatch_map(type, [&](auto zero) {
+    dispatch_storage(type, "conv2d", [&](auto zero) {
       using W = decltype(zero);
       launch(weights_kernel<W>, blocks_for(prepared.numel()), kBlock, w.device_data<float>(), to,
              prepared.device_data<W>(), prepared.numel());
@@ -186,7 +186,7 @@ void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor&
 
 void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {
   if (dz.numel() == 0) return;
-  dispatch_map(dy.dtype(), [&](auto zero) {
+  dispatch_storage(dy.dtype(), "conv2d", [&](auto zero) {
     using T = decltype(zero);
     launch(mask_kernel<T>, blocks_for(dz.numel()), kBlock, dy.device_data<T>(), a.device_data<T>(), slope,
            dz.device_data<T>(), dz.numel());

@@ -4,6 +4,7 @@
 
 #include "tensor/cuda_kernel.h"
 #include "tensor/cuda_math.h"
+#include "tensor/storage.h"
 #include "tensor/tensor.h"
 
 namespace dgp::cuda {
@@ -61,19 +62,13 @@ struct Array {
   }
 };
 
-// f(float{}), f(bf16{}) or f(f16{}). Throws Error(invalid) for other types.
-template <class F>
-void dispatch_map(DType type, F&& f) {
-  if (type == DType::bf16) return f(bf16{});
-  if (type == DType::f16) return f(f16{});
-  check(type == DType::f32, "conv2d: the GPU has feature maps of f32, bf16 and f16, not ", to_string(type));
-  f(float{});
-}
-
+// Throws Error(invalid) for a type that is none of feature maps.
 inline Array array(const Tensor& t) {
   Array a;
   if (t.defined())
-    dispatch_map(t.dtype(), [&](auto zero) { a = {t.device_data<decltype(zero)>(), t.dtype()}; });
+    dispatch_storage(t.dtype(), "conv2d", [&](auto zero) {
+      a = {t.device_data<decltype(zero)>(), t.dtype()};
+    });
   return a;
 }
 

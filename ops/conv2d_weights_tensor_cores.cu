@@ -170,7 +170,7 @@ void run_tiles(WeightGradient p) {
 }  // namespace
 
 void run_on_tensor_cores(const WeightGradient& p, DType type) {
-  dispatch_map(type, [&](auto zero) {
+  dispatch_storage(type, "conv2d", [&](auto zero) {
     using T = decltype(zero);
     // Fetching 64 outputs costs as much as 64 places of K. In tf32 a wider tile would not fit into registers.
     int by_64 = (p.depth + 63) / 64 * (64 + 64), by_128 = (p.depth + 127) / 128 * (128 + 64);

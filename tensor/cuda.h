@@ -43,9 +43,7 @@ DGP_CUDA_FUNCTION void copy(void* to, const void* from, int64_t bytes);
 DGP_CUDA_FUNCTION void zero(void* device, int64_t bytes);
 DGP_CUDA_FUNCTION void synchronize();
 
-// Of n elements in device memory: x = value; sum = a + b, where sum may be a or b.
-DGP_CUDA_FUNCTION void fill(float* x, int64_t n, float value);
-DGP_CUDA_FUNCTION void add(const float* a, const float* b, float* sum, int64_t n);
+DGP_CUDA_FUNCTION void fill(float* x, int64_t n, float value);  // of n elements in device memory
 // n elements of one floating-point type as another: f32, bf16 or f16; others throw Error(invalid).
 DGP_CUDA_FUNCTION void convert(void* to, DType to_type, const void* from, DType from_type, int64_t n);
 

@@ -33,7 +33,6 @@ __global__ void convert_kernel(To* to, const From* from, int64_t n) {
 void fill(float* x, int64_t n, float value) {
   if (n > 0) launch(fill_kernel, blocks_for(n), kBlock, x, n, value);
 }
-void add(const float* a, const float* b, float* sum, int64_t n) { run_add(a, b, sum, n); }
 void add(const Tensor& a, const Tensor& b, const Tensor& sum) {
   dispatch_storage(sum.dtype(), "add", [&](auto zero) {
     using T = decltype(zero);

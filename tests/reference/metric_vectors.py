@@ -58,7 +58,7 @@ RATIOS = np.array([math.gamma(2 / a) ** 2 / (math.gamma(1 / a) * math.gamma(3 / 
 
 
 def fit(x):
-    x = x.ravel()
+    x = x.ravel().astype(np.float64)
     if not (x < 0).any() or not (x > 0).any():
         return (math.nan,) * 3
     left, right = math.sqrt((x[x < 0] ** 2).mean()), math.sqrt((x[x > 0] ** 2).mean())
@@ -96,12 +96,15 @@ def niqe_features(y):
     y = np.round(y)[:down * 96, :across * 96]
     parts = []
     for side in (96, 48):
-        smooth = lambda x: np.einsum("hwij,ij->hw", windows(np.pad(x, 3, mode="edge"), 7), gaussian(7, 7 / 6))
+        # BasicSR's arrays are f32; where a picture is flat their rounding decides.
+        y = y.astype(np.float32)
+        smooth = lambda x: np.einsum("hwij,ij->hw", windows(np.pad(x.astype(np.float64), 3, mode="edge"), 7),
+                                     gaussian(7, 7 / 6)).astype(np.float32)
         mean = smooth(y)
         z = (y - mean) / (np.sqrt(np.abs(smooth(y * y) - mean * mean)) + 1)
         parts.append([block_features(z[r * side:(r + 1) * side, c * side:(c + 1) * side])
                       for c in range(across) for r in range(down)])
-        y = half_matrix(y.shape[0]) @ y @ half_matrix(y.shape[1]).T
+        y = half_matrix(y.shape[0]) @ y.astype(np.float64) @ half_matrix(y.shape[1]).T
     return np.concatenate(parts, 1)
 
 
