@@ -259,7 +259,7 @@ TEST_CASE("the learning rate's sweep in f16 takes no overflow for a loss that br
   CHECK_FALSE(found.diverged);
 }
 
-TEST_CASE("--precision bf16 and f16: of the GPU, and refused on the CPU") {
+TEST_CASE("precision bf16 and f16: of the GPU, and refused on the CPU") {
   if (!device::usable()) return;
   TempFolder folder;
   DGPNet net = random_net({2, 4, 1, 3, 1}, 3);
