@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "infer/bands.h"
 #include "infer/gpu_pixels.h"
 #include "infer/plan.h"
 #include "infer/row_window.h"
@@ -12,18 +13,6 @@
 
 namespace dgp {
 namespace {
-
-int64_t round_down(int64_t n, int64_t step) { return std::max<int64_t>(0, n) / step * step; }
-
-// body(begin, end) for bands of rows, from the top.
-template <class Body>
-void for_each_band(int64_t height, int64_t band, Body&& body) {
-  for (int64_t begin = 0; begin < height; begin += band) body(begin, std::min(height, begin + band));
-}
-
-RowRange with_halo(int64_t begin, int64_t end, int64_t halo, int64_t height) {
-  return {std::max<int64_t>(0, begin - halo), std::min(height, end + halo)};
-}
 
 // The first rows of a band's memory, as [1,n,W,C].
 Tensor top(const Tensor& rows, int64_t count) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "infer/bands.h"
 #include "infer/pixels.h"
 #include "infer/row_window.h"
 #include "ops/window_means.h"
@@ -11,18 +12,6 @@
 
 namespace dgp {
 namespace {
-
-int64_t round_down(int64_t n, int64_t step) { return std::max<int64_t>(0, n) / step * step; }
-
-// body(begin, end) for bands of rows, from the top.
-void for_each_band(int64_t height, int64_t band, const std::function<void(int64_t, int64_t)>& body) {
-  for (int64_t begin = 0; begin < height; begin += band) body(begin, std::min(height, begin + band));
-}
-
-// Rows that a layer with `halo` rows around it reads for rows [begin, end) of its result.
-RowRange with_halo(int64_t begin, int64_t end, int64_t halo, int64_t height) {
-  return {std::max<int64_t>(0, begin - halo), std::min(height, end + halo)};
-}
 
 double bytes_of(const Tensor& t) { return static_cast<double>(t.nbytes()); }
 
