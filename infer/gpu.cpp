@@ -57,7 +57,9 @@ GpuUpscaler::GpuUpscaler(const DGPNet& net, const UpscalerOptions& options, int6
       max_memory_(options.max_memory),
       band_bytes_(band_bytes),
       storage_(storage),
-      notice_(options.notice) {}
+      notice_(options.notice) {
+  plan_.prepare(storage_);
+}
 
 int64_t GpuUpscaler::budget() const {
   if (max_memory_ > 0) return max_memory_ - plan_.bytes();

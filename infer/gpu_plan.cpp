@@ -21,13 +21,13 @@ Tensor top(const Tensor& rows, int64_t count) {
 
 // Rows of a convolution that keeps its images' size: x holds rows from x_first of `height`, y receives those
 // from y_first. The residual may be y itself.
-void convolve(const Tensor& weight, const Tensor& bias, float slope, const Tensor& x, int64_t x_first,
-              int64_t height, const Tensor& residual, const Tensor& y, int64_t y_first) {
+void convolve(const cuda::PreparedWeights& weights, const Tensor& bias, float slope, const Tensor& x,
+              int64_t x_first, int64_t height, const Tensor& residual, const Tensor& y, int64_t y_first) {
   Shape whole = x.shape();
   whole[1] = height;
-  ConvGeometry g = conv_geometry(whole, weight.shape(), {.padding = weight.dim(1) / 2});
+  ConvGeometry g = conv_geometry(whole, weights.shape, {.padding = weights.shape[1] / 2});
   g.x_first = x_first, g.x_rows = x.dim(1), g.y_first = y_first, g.y_rows = y.dim(1);
-  cuda::conv2d_rows(g, slope, x, weight, bias, residual, y);
+  cuda::conv2d_rows(g, slope, x, weights, bias, residual, y);
 }
 
 }  // namespace
@@ -38,7 +38,8 @@ GpuPlan::GpuPlan(const DGPNet& net) : config_(net.config) {
   DGPNet fused = net.deploy ? net : fuse(net);
   check_weights(fused);
   auto layer = [](const Var& weight, const Var& bias) {
-    return Layer{weight.value().to(Device::cuda), bias.value().to(Device::cuda)};
+    Tensor memory({cuda::prepared_numel(weight.shape())}, DType::f32, Device::cuda);
+    return Layer{.weight = weight.value().clone(), .bias = bias.value().to(Device::cuda), .memory = memory};
   };
   head_ = layer(fused.head.weight, fused.head.bias);
   upsample_ = layer(fused.upsample_weight, fused.upsample_bias);
@@ -52,7 +53,20 @@ GpuPlan::GpuPlan(const DGPNet& net) : config_(net.config) {
   bytes_ = cuda::memory_in_use() - before;
 }
 
-void GpuPlan::run_body(GpuWorkspace& space, const std::function<void(double)>& tick) const {
+void GpuPlan::prepare(DType storage) {
+  if (storage_ == storage && factors_ == cuda::factors()) return;
+  auto make = [](Layer& layer, DType read, DType written) {
+    layer.prepared = cuda::prepare_weights(layer.weight.to(Device::cuda), read, written, layer.memory);
+  };
+  make(head_, DType::f32, storage);
+  for (Block& block : body_) make(block.first, storage, storage);
+  make(upsample_, storage, DType::f32);
+  make(tail_, DType::f32, DType::f32);
+  factors_ = cuda::factors(), storage_ = storage;
+}
+
+void GpuPlan::run_body(GpuWorkspace& space, const std::function<void(double)>& tick) {
+  prepare(space.storage);
   run_head(space);
   for (size_t i = 0; i < body_.size(); ++i) {
     run_block(body_[i], space);
@@ -74,7 +88,7 @@ void GpuPlan::run_head(GpuWorkspace& space) const {
       cuda::unshuffle_rows(x, reads.begin, lr_height, u, folded, rows.begin);
       x = folded;
     }
-    convolve(head_.weight, head_.bias, head_.slope, x, rows.begin, height, {}, space.f.place(begin, end),
+    convolve(head_.prepared, head_.bias, head_.slope, x, rows.begin, height, {}, space.f.place(begin, end),
              begin);
     space.f.write();
   });
@@ -88,7 +102,7 @@ void GpuPlan::run_block(const Block& block, GpuWorkspace& space) const {
   auto append = [&](int64_t begin, int64_t end) {
     Tensor rows = h.append(end - begin);
     RowRange reads = with_halo(begin, end, halo, height);
-    convolve(block.first.weight, block.first.bias, block.first.slope, space.f.read(reads.begin, reads.end),
+    convolve(block.first.prepared, block.first.bias, block.first.slope, space.f.read(reads.begin, reads.end),
              reads.begin, height, {}, rows, begin);
     return rows;
   };
@@ -99,6 +113,8 @@ void GpuPlan::run_block(const Block& block, GpuWorkspace& space) const {
   });
   cuda::means_of_row_sums(space.row_sums, width, space.fold.means);
   cuda::fold(block.fold, space.fold);
+  const cuda::PreparedWeights folded =
+      cuda::prepare_weights(space.fold.weight, space.storage, space.storage, space.fold_prepared);
 
   // As in plan.cpp: rows of f up to `ready` are overwritten, h of the next band looks at those below.
   if (!tiling.keep) h.restart();
@@ -108,7 +124,7 @@ void GpuPlan::run_block(const Block& block, GpuWorkspace& space) const {
     int64_t ready = end == height ? height : round_down(end - halo, kRowGrid);
     if (ready == done) return;
     Tensor residual = space.f.read(done, ready), y = space.f.place(done, ready);
-    convolve(space.fold.weight, space.fold.bias, 1, h.rows(), h.first(), height, residual, y, done);
+    convolve(folded, space.fold.bias, 1, h.rows(), h.first(), height, residual, y, done);
     space.f.write();
     done = ready;
     if (!tiling.keep) h.drop_before(done - halo);
@@ -116,8 +132,8 @@ void GpuPlan::run_block(const Block& block, GpuWorkspace& space) const {
   space.f.flush();
 }
 
-void GpuPlan::run_finish(GpuWorkspace& space, RowRange range, const Tensor& rows,
-                         const Tensor& not_finite) const {
+void GpuPlan::run_finish(GpuWorkspace& space, RowRange range, const Tensor& rows, const Tensor& not_finite) {
+  prepare(space.storage);
   const int64_t scale = config_.scale, su = scale * config_.unshuffle, height = space.extent.height;
   const int64_t lr_height = space.lr_extent.height, hr_height = lr_height * scale;
   RowRange hr = with_halo(range.begin, range.end, config_.kernel / 2, hr_height);
@@ -125,11 +141,11 @@ void GpuPlan::run_finish(GpuWorkspace& space, RowRange range, const Tensor& rows
   RowRange f = with_halo(up.begin, up.end, 1, height),
            lr = bilinear_reads(hr.begin, hr.end, scale, lr_height);
   Tensor shuffled = top(space.up, up.end - up.begin), base = top(space.hr, hr.end - hr.begin);
-  convolve(upsample_.weight, upsample_.bias, upsample_.slope, space.f.read(f.begin, f.end), f.begin, height,
+  convolve(upsample_.prepared, upsample_.bias, upsample_.slope, space.f.read(f.begin, f.end), f.begin, height,
            {}, shuffled, up.begin);
   cuda::shuffle_add_bilinear(shuffled, up.begin, su, space.lr.read(lr.begin, lr.end), lr.begin, lr_height,
                              scale, base, hr.begin);
-  convolve(tail_.weight, tail_.bias, tail_.slope, base, hr.begin, hr_height, {},
+  convolve(tail_.prepared, tail_.bias, tail_.slope, base, hr.begin, hr_height, {},
            rows.reshape({1, rows.dim(0), rows.dim(1), rows.dim(2)}), range.begin);
   cuda::find_not_finite(rows, not_finite);
 }

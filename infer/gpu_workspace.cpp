@@ -4,6 +4,7 @@
 #include <array>
 
 #include "infer/memory.h"
+#include "ops/conv2d_prepared.h"
 
 namespace dgp {
 namespace {
@@ -89,6 +90,7 @@ void GpuWorkspace::lay_out(const DGPNetConfig& c, Layout& layout) {
           layout.f32.part(kAlways, {c.channels, halves, m}),
           layout.f32.part(kAlways, {c.channels, k, k, inner}),
           layout.f32.part(kAlways, {c.channels})};
+  fold_prepared = layout.f32.part(kAlways, {cuda::prepared_numel({c.channels, k, k, inner})});
   if (u > 1) head_x = layout.f32.part(kHead, {rows, width, 3 * u * u});
   const int64_t window = tiling.keep ? height : std::min(height, tiling.rows + 2 * halo + kRowGrid);
   h = layout.maps().part(kBlock, {window, width, inner});

@@ -29,9 +29,10 @@ class GpuWorkspace {
   GpuRows lr, f;                       // the picture and its features
   Tensor head_x, h, row_sums, up, hr;  // bands; f64 [H,k*2C]
   FoldSpace fold;
-  Tensor lr_there;   // the picture, where it is resident
-  Uploads lr_in;     // and its way there
-  Downloads result;  // f32 [kHeader + R*W*3]: a flag, see find_not_finite, and rows
+  Tensor fold_prepared;  // fold.weight as it is multiplied, see cuda::PreparedWeights
+  Tensor lr_there;       // the picture, where it is resident
+  Uploads lr_in;         // and its way there
+  Downloads result;      // f32 [kHeader + R*W*3]: a flag, see find_not_finite, and rows
 
   static constexpr int64_t kHeader = 16;
 

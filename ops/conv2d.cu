@@ -5,7 +5,7 @@
 // conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w.
 #include <algorithm>
 
-#include "ops/conv2d.h"
+#include "ops/conv2d_prepared.h"
 #include "ops/conv2d_tile.h"
 
 namespace dgp::cuda {
@@ -71,74 +71,15 @@ void run_exactly(const Convolution& p, int64_t images) {
   width == 32 ? run_wide<32, true>(p, images) : run_wide<16, true>(p, images);
 }
 
-// How weights are laid out for a kernel, from [sets, O, taps, C/g].
-struct Layout {
-  int taps, inputs, outputs, groups, pitch;  // inputs and outputs of a group
-  bool turn;                                 // kernels of the gradient: inputs and outputs, taps in reverse
-  bool tf32, interleave;                     // see conv2d_cuda.h
-};
-
-template <class W>
-__global__ void weights_kernel(const float* w, Layout to, W* rows, int64_t n) {
-  int64_t i = element();
-  if (i >= n) return;
-  int64_t row = i / to.pitch, k = i % to.pitch;
-  if (to.interleave) k = k / 8 * 8 + k % 2 * 4 + k % 8 / 2;
-  float value = 0;
-  if (k < to.taps * to.inputs) {
-    int64_t from = row * to.taps * to.inputs + k;
-    if (to.turn) {
-      int64_t tap = k / to.inputs, c = k % to.inputs, set_and_group = row / to.outputs;
-      from = ((set_and_group * to.inputs + c) * to.taps + to.taps - 1 - tap) * to.outputs + row % to.outputs;
-    }
-    value = w[from];
-  }
-  rows[i] = W(to.tf32 ? half_detail::float_of(to_tf32(value)) : value);
-}
-
-// What is multiplied: of a map's 16 bits, what is read before what is written; else what is in use.
-Factors factors_of(DType read, DType written) {
-  for (DType type : {read, written})
-    if (type == DType::bf16 || type == DType::f16) return type == DType::bf16 ? Factors::bf16 : Factors::f16;
-  return factors();
-}
-
-// y and the other maps are set; x and the weights, [sets, O, taps, C/g], are f32 or, x, of 16 bits. Where
-// there are no tensor cores for them factors are f32.
-void run(Convolution p, int64_t images, const Tensor& of_x, const Tensor& w, bool turn) {
+// y and the other maps are set.
+void run(Convolution p, int64_t images, const Tensor& of_x, const PreparedWeights& w) {
   if (images == 0 || p.y_rows == 0 || p.ow == 0) return;
-  const Factors factors = has_tensor_cores() ? factors_of(of_x.dtype(), p.y.type) : Factors::f32;
-  const Tensor x = factors == Factors::f32 ? of_x.to(DType::f32) : of_x;
-  const DType type = factors == Factors::bf16  ? DType::bf16
-                     : factors == Factors::f16 ? DType::f16
-                                               : DType::f32;
-  p.x = array(x);
-  const int og = p.o / p.groups, depth = p.kh * p.kw * (p.c / p.groups), step = stage_terms(p);
-  p.pitch = depth, p.weights = w.device_data<float>();
-  p.whole_weights = depth % step == 0 && array(w).starts_at_multiple_of(16);
-  Tensor prepared;
-  if (turn || factors != Factors::f32) {
-    p.pitch = (depth + step - 1) / step * step, p.whole_weights = true;
-    prepared = Tensor({w.numel() / depth, p.pitch}, type, Device::cuda);
-    Layout to{p.kh * p.kw,
-              p.c / p.groups,
-              og,
-              p.groups,
-              p.pitch,
-              turn,
-              factors == Factors::tf32,
-              p.x.type == DType::f32 && type != DType::f32};
-    dispatch_storage(type, "conv2d", [&](auto zero) {
-      using W = decltype(zero);
-      launch(weights_kernel<W>, blocks_for(prepared.numel()), kBlock, w.device_data<float>(), to,
-             prepared.device_data<W>(), prepared.numel());
-      p.weights = prepared.device_data<W>();
-    });
-  }
-  p.by_fours = og % 4 == 0;
+  const Tensor x = w.factors == Factors::f32 ? of_x.to(DType::f32) : of_x;
+  p.x = array(x), p.weights = w.memory.device_data<float>(), p.pitch = static_cast<int>(w.pitch);
+  p.by_fours = p.o / p.groups % 4 == 0;
   for (const Array& map : {p.y, p.a, p.residual})
     p.by_fours = p.by_fours && map.starts_at_multiple_of(map.type == DType::f32 ? 16 : 8);
-  factors == Factors::f32 ? run_exactly(p, images) : run_on_tensor_cores(p, images, factors);
+  w.factors == Factors::f32 ? run_exactly(p, images) : run_on_tensor_cores(p, images, w.factors);
 }
 
 Convolution from_geometry(const ConvGeometry& g) {
@@ -167,10 +108,19 @@ __global__ void mask_kernel(const T* dy, const T* a, float slope, T* dz, int64_t
 
 void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tensor& w, const Tensor& b,
                  const Tensor& residual, const Tensor& y, const Tensor& a) {
+  conv2d_rows(g, slope, x, prepare_weights(w, x.dtype(), y.dtype()), b, residual, y, a);
+}
+
+void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const PreparedWeights& w,
+                 const Tensor& b, const Tensor& residual, const Tensor& y, const Tensor& a) {
+  const Factors factors = factors_of(x.dtype(), y.dtype());
+  check(factors == w.factors && (factors == Factors::f32 || x.dtype() == w.x),
+        "conv2d: weights prepared for other factors, or for input of ", to_string(w.x), "; input is ",
+        to_string(x.dtype()), ", result ", to_string(y.dtype()));
   Convolution p = from_geometry(g);
   p.slope = slope, p.residual = array(residual), p.y = array(y), p.a = array(a);
   p.b = b.defined() ? b.device_data<float>() : nullptr;
-  run(p, g.n, x, w, false);
+  run(p, g.n, x, w);
 }
 
 void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& sum,
@@ -181,7 +131,7 @@ void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor&
   p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
   p.x_rows = p.h, p.y_rows = p.oh;
   p.residual = array(sum), p.y = array(dx);
-  run(p, g.n, dy, w, true);
+  run(p, g.n, dy, prepare_turned(w, g.groups, dy.dtype(), dx.dtype()));
 }
 
 void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {

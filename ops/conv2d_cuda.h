@@ -80,10 +80,9 @@ struct Convolution {
   bool w_per_image, b_per_image;
   float slope;
   Array x, residual, y, a;  // a: for the result before the residual is added
-  const void* weights;      // [sets, O, pitch] of the factors' type: taps x C/groups, and room
-  int pitch;
-  bool whole_weights;  // in chunks of 16 bytes, with zeros up to the pitch
-  bool by_fours;       // results may be stored four at a time
+  const void* weights;      // [sets, O, pitch] of the factors' type: taps x C/groups
+  int pitch;                // to whole stages, with zeros
+  bool by_fours;            // results may be stored four at a time
   const float* b;
 };
 
@@ -130,8 +129,17 @@ inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, i
   return {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)};
 }
 
-// Terms of K that a kernel takes at a time: the weights' rows are filled with zeros to a multiple.
-inline int stage_terms(const Convolution& p) { return p.x.type == DType::f32 ? 16 : 32; }
+// Terms of K that a kernel takes at a time, by the type that x is stored in: the weights' rows are filled
+// with zeros to a multiple.
+inline int stage_terms(DType x) { return x == DType::f32 ? 16 : 32; }
+
+// What is multiplied: of a map's 16 bits, what is read before what is written; else what is in use. Where
+// there are no tensor cores for them factors are f32, and so is x.
+Factors factors_of(DType read, DType written);
+
+// The kernels of the gradient in x, which reads dy and writes dx.
+struct PreparedWeights;
+PreparedWeights prepare_turned(const Tensor& w, int64_t groups, DType read, DType written);
 
 // The whole convolution on tensor cores, of factors that are not f32. Where x is f32 and the factors have 16
 // bits, places 2t, 2t+1, 2t+8 and 2t+9 of each 16 terms of the weights hold terms t, t+4, t+8 and t+12.

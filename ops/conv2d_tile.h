@@ -1,10 +1,10 @@
 // The kernel of all convolutions on the GPU, for .cu files: the implicit product of conv2d.cu, a tile of 128
 // pixels by Tile::kOutputs a block, 32 pixels by Tile::kWarpOutputs a warp. K goes through shared memory in
-// stages of 64 bytes a pixel, as x is stored, and as many terms of the weights, which weights_kernel of
-// conv2d.cu has laid out. While one stage is multiplied, asynchronous copies fill the next two. The 16-byte
-// chunks of a row change places with the row (swizzled), so that eight rows that are read at once meet all
-// banks. `Sums` is how a warp multiplies. At the end every warp lays its sums down in rows of outputs, 16
-// pixels at a time, and stores four outputs a lane, with bias, activation and residual.
+// stages of 64 bytes a pixel, as x is stored, and as many terms of the weights, which conv2d_prepare.cu has
+// laid out. While one stage is multiplied, asynchronous copies fill the next two. The 16-byte chunks of a row
+// change places with the row (swizzled), so that eight rows that are read at once meet all banks. `Sums` is
+// how a warp multiplies. At the end every warp lays its sums down in rows of outputs, 16 pixels at a time,
+// and stores four outputs a lane, with bias, activation and residual.
 #pragma once
 
 #include <algorithm>
@@ -92,12 +92,7 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
     for (int i = t; i < T::kOutputs * T::kWChunks; i += T::kThreads) {
       int o = i / T::kWChunks, c = i % T::kWChunks, k = step * T::kDeep + c * (16 / sizeof(W));
       bool there = output0 + o < og;
-      const W* row = w + (there ? int64_t{o} * p.pitch : 0);
-      Chunk* to = &ws[swizzled<T::kWChunks>(o, c)];
-      if (p.whole_weights)
-        copy_async(to, row + k, there);
-      else
-        *to = gathered(row, [&](int e) { return there && k + e < depth ? int64_t{k} + e : -1; });
+      copy_async(&ws[swizzled<T::kWChunks>(o, c)], w + (there ? int64_t{o} * p.pitch + k : 0), there);
     }
   };
 

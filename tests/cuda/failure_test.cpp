@@ -2,7 +2,7 @@
 #include <emulator.h>
 
 #include "infer/upscaler.h"
-#include "tensor/cuda.h"
+#include "tensor/cuda_math.h"
 #include "tests/infer/networks.h"
 #include "tests/test.h"
 #include "train/learner.h"
@@ -62,13 +62,16 @@ TEST_CASE("an allocation that fails before upscaling is an error and leaves noth
 TEST_CASE("further images of a size allocate nothing, as they come, as graphs and in tiles") {
   DGPNet net = random_net({2, 8, 2, 3, 1}, 3);
   const Tensor lr = random_tensor({2, 21, 9, 3}, 5);
-  for (int64_t tile_rows : {-1, 8}) {
-    const Upscaler upscale(net, {.tile_rows = tile_rows, .device = Device::cuda});
-    const Tensor first = upscale(lr);
-    const int64_t before = emulator::allocation_count();
-    for (int i = 0; i < 2; ++i) CHECK(same_bits(upscale(lr), first));
-    CHECK(emulator::allocation_count() == before);
-  }
+  for (const char* precision : {"full", "tf32", "fast", "bf16", "f16"})
+    for (int64_t tile_rows : {-1, 8}) {
+      CAPTURE(precision, tile_rows);
+      const cuda::Using in_use(precision);
+      const Upscaler upscale(net, {.tile_rows = tile_rows, .device = Device::cuda});
+      const Tensor first = upscale(lr);
+      const int64_t before = emulator::allocation_count();
+      for (int i = 0; i < 2; ++i) CHECK(same_bits(upscale(lr), first));
+      CHECK(emulator::allocation_count() == before);
+    }
 }
 
 // Refused as a whole, the image goes through in tiles; with everything refused that is asked for, an error.

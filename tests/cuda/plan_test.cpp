@@ -12,7 +12,7 @@ using namespace dgp;
 
 namespace {
 
-Tensor run(const GpuPlan& plan, const Tensor& lr, const Tiling& tiling, DType storage = DType::f32) {
+Tensor run(GpuPlan& plan, const Tensor& lr, const Tiling& tiling, DType storage = DType::f32) {
   GpuWorkspace space(plan.config(), {lr.dim(0), lr.dim(1)}, tiling, storage);
   const int64_t scale = plan.config().scale, width = lr.dim(1) * scale;
   Tensor hr({lr.dim(0) * scale, width, 3}), flag({1}, DType::f32, Device::cuda);

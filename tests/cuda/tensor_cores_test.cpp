@@ -3,7 +3,7 @@
 #include <emulator.h>
 
 #include "infer/upscaler.h"
-#include "ops/conv2d.h"
+#include "ops/conv2d_prepared.h"
 #include "ops/matmul.h"
 #include "tensor/cuda_math.h"
 #include "tests/infer/networks.h"
@@ -171,6 +171,40 @@ TEST_CASE("convolutions of feature maps in 16 bits, and their gradients") {
       }
     }
   }
+}
+
+TEST_CASE("weights that were prepared once give the bits of those that each call prepares") {
+  emulator::With quick({.every_order = false});
+  auto moved = [](const Tensor& t, DType type) { return t.to(DType::f32).to(type).to(Device::cuda); };
+  for (const ConvCase& c : kCases)
+    for (auto [factors, read, written] : {std::tuple{Factors::f32, DType::f32, DType::f32},
+                                          {Factors::tf32, DType::f32, DType::f32},
+                                          {Factors::bf16, DType::f32, DType::f32},
+                                          {Factors::f32, DType::f16, DType::f16},
+                                          {Factors::f32, DType::f32, DType::bf16},
+                                          {Factors::f32, DType::bf16, DType::f32}}) {
+      const cuda::Using in_use(factors);
+      const ConvGeometry g = conv_geometry(c.x, c.w, c.options);
+      const Tensor x = moved(dgp::random_tensor(c.x, 1), read),
+                   w = moved(dgp::random_tensor(c.w, 2), DType::f32);
+      const Tensor want({g.n, g.oh, g.ow, g.o}, written, Device::cuda);
+      cuda::conv2d_rows(g, 1, x, w, {}, {}, want);
+      const Tensor memory({cuda::prepared_numel(c.w)}, DType::f32, Device::cuda);
+      for (const Tensor& place : {Tensor(), memory}) {
+        const cuda::PreparedWeights prepared = cuda::prepare_weights(w, read, written, place);
+        const Tensor got(want.shape(), written, Device::cuda);
+        for (int i = 0; i < 2; ++i) {
+          cuda::conv2d_rows(g, 1, x, prepared, {}, {}, got);
+          CHECK(dgp::same_bits(got.to(DType::f32).to(Device::cpu), want.to(DType::f32).to(Device::cpu)));
+        }
+        const cuda::Using others(Factors::f16);
+        if (read == DType::f32 && written == DType::f32)
+          CHECK_THROWS_WITH(cuda::conv2d_rows(g, 1, x, prepared, {}, {}, got),
+                            ContainsSubstring("prepared for other factors"));
+      }
+      const Tensor less = memory.slab(0, memory.numel() / 4 - 1);
+      CHECK_THROWS_WITH(cuda::prepare_weights(w, read, written, less), ContainsSubstring("f32 values for"));
+    }
 }
 
 TEST_CASE("16 bits where a convolution cannot have them are refused with the type expected") {
