@@ -102,7 +102,7 @@ void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, 
                   int64_t padding, const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride) {
   const Kernels& kernels = *weights.kernels;
   int64_t c = x.channels / groups, o = y.channels / groups;
-  int64_t block = kernels.winograd_block(c, l2_bytes()), parts = images * groups;
+  int64_t block = kernels.winograd_block(c, o, l2_bytes()), parts = images * groups;
   TileChunks chunks = tile_chunks(parts, y.rows, y.width, block);
   while (chunks.total < 8 &&
          block > 6) {  // a small picture is cut finer, so that every thread gets its share

@@ -42,8 +42,43 @@ DGP_INLINE Vec<lanes> broadcast(float value) {
   return value - Vec<lanes>{};  // x - 0 is x for every x, so that this is one instruction
 }
 
-// Hides from the compiler how a number came about, so that it keeps the number and does not derive others.
-DGP_INLINE void forget_origin(int64_t& number) { asm("" : "+r"(number)); }
+// Hides from the compiler how a number or an address came about, so that it keeps it and does not derive
+// others.
+template <class T>
+DGP_INLINE void forget_origin(T& number) {
+  asm("" : "+r"(number));
+}
+
+// Places 0..count-1, so many floats apart. An x86 address is a pointer plus an index times 1, 2, 4 or 8, so
+// the odd places' offsets reach all of them: 12 take six registers and one pointer to advance, where the
+// compiler by itself would keep 12 pointers, or 11 offsets, and spill what else there is. For loops: keep()
+// in each turn, lest it takes the multiples out of them.
+template <int count>
+struct Steps {
+  int64_t odd[(count + 1) / 2];  // bytes
+
+  DGP_INLINE explicit Steps(int64_t floats) {
+#pragma GCC unroll 8
+    for (int i = 0; i < count / 2; ++i) {
+      odd[i] = (2 * i + 1) * floats * static_cast<int64_t>(sizeof(float));
+    }
+    keep();
+  }
+  DGP_INLINE void keep() {
+#pragma GCC unroll 8
+    for (int i = 0; i < count / 2; ++i) forget_origin(odd[i]);
+  }
+  DGP_INLINE int64_t bytes(int place) const {
+    int shift = place ? __builtin_ctz(static_cast<unsigned>(place)) : 0;
+    return place ? odd[place >> shift >> 1] << shift : 0;
+  }
+  DGP_INLINE const float* at(const float* first, int place) const {
+    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(first) + bytes(place));
+  }
+  DGP_INLINE float* at(float* first, int place) const {
+    return reinterpret_cast<float*>(reinterpret_cast<char*>(first) + bytes(place));
+  }
+};
 
 // The first `count` < lanes floats; the other lanes are 0. Nothing behind them is touched.
 template <int lanes>

@@ -69,7 +69,8 @@ struct IntoRow {
 
   DGP_INLINE auto operator()(int64_t, int64_t first) const {
     const float* r_first = residual ? residual + first * step : nullptr;
-    return [finish = finish, r_first, y_first = y + first * step, step = step](int64_t r, int64_t i, V sum) {
+    return [finish = finish, r_first, y_first = y + first * step, step = step](int64_t r, int64_t i, int64_t,
+                                                                               V sum) {
       int64_t at = r * step + i * kLanes;
       finish[i](sum, r_first ? r_first + at : nullptr, y_first + at);
     };

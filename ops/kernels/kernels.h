@@ -109,7 +109,7 @@ struct Kernels {
   void (*winograd_weights)(const float* w, int64_t o, int64_t c, bool transposed, int64_t panel, float* u);
 
   // Tiles a call of winograd_forward should take; l2_bytes: the size of a core's L2 cache, 0: not known.
-  int64_t (*winograd_block)(int64_t k, int64_t l2_bytes);
+  int64_t (*winograd_block)(int64_t k, int64_t columns, int64_t l2_bytes);
   int64_t (*winograd_scratch)(int64_t k, int64_t tiles);
   void (*winograd_forward)(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
 
@@ -165,7 +165,7 @@ void winograd_forward_bf16(const WinogradForward& args, int64_t tile_begin, int6
 int64_t winograd_panels(int64_t columns);
 int64_t winograd_weights_size(int64_t k, int64_t columns);
 void winograd_weights(const float* w, int64_t o, int64_t c, bool transposed, int64_t panel, float* u);
-int64_t winograd_block(int64_t k, int64_t l2_bytes);
+int64_t winograd_block(int64_t k, int64_t columns, int64_t l2_bytes);
 int64_t winograd_scratch(int64_t k, int64_t tiles);
 void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
 int64_t winograd_gradient_size(int64_t o, int64_t c);

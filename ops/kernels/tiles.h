@@ -7,6 +7,19 @@
 
 namespace dgp::DGP_ISA {
 
+// A tile of 4x4 outputs: its first row and column, and those of the next one.
+struct TileAt {
+  int64_t row, column, width;
+  TileAt(int64_t tile, int64_t image_width) : width(image_width) {
+    int64_t across = (image_width + 3) / 4;
+    row = tile / across * 4, column = tile % across * 4;
+  }
+  void next() {
+    column += 4;
+    if (column >= width) column = 0, row += 4;
+  }
+};
+
 // A window of an image: pixel (i, j) starts at data + i * row + j * pixel.
 struct Window {
   const float* data;
@@ -22,16 +35,22 @@ inline Window window_at(const ImageRows& image, int64_t y, int64_t x, int64_t si
   if (first >= 0 && x >= 0 && first + size <= image.rows && x + size <= image.width &&
       last <= (image.rows * image.width - 1) * pixel + c)
     return {image.data + (first * image.width + x) * pixel, image.width * pixel, pixel};
+  auto clamped = [size](int64_t n) { return n < 0 ? 0 : n > size ? size : n; };
+  int64_t left = clamped(-x), right = clamped(image.width - x), whole = c / kLanes * kLanes;
+  auto clear = [](float* from, float* to) {
+    for (; from < to; from += kLanes) store<kLanes>(from, V{});
+  };
   for (int64_t i = 0; i < size; ++i) {
-    for (int64_t j = 0; j < size; ++j) {
-      float* to = room + (i * size + j) * padded;
-      bool inside = first + i >= 0 && first + i < image.rows && x + j >= 0 && x + j < image.width;
-      const float* from = image.data + ((first + i) * image.width + x + j) * pixel;
-      int64_t whole = inside ? c / kLanes * kLanes : 0;
+    bool inside = first + i >= 0 && first + i < image.rows;
+    float *row = room + i * size * padded, *begin = row + (inside ? left : size) * padded,
+          *end = row + (inside ? right : size) * padded;
+    clear(row, begin);
+    const float* from = image.data + ((first + i) * image.width + x + left) * pixel;
+    for (float* to = begin; to < end; to += padded, from += pixel) {
       for (int64_t k = 0; k < whole; k += kLanes) store<kLanes>(to + k, load<kLanes>(from + k));
-      if (inside && whole < c) store<kLanes>(to + whole, load_part<kLanes>(from + whole, c - whole));
-      for (int64_t k = inside ? padded : 0; k < padded; k += kLanes) store<kLanes>(to + k, V{});
+      if (whole < c) store<kLanes>(to + whole, load_part<kLanes>(from + whole, c - whole));
     }
+    clear(end, row + size * padded);
   }
   return {room, size * padded, padded};
 }

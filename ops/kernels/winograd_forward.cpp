@@ -50,11 +50,11 @@ class Ahead {
 
 // v [36][tiles, ldv] = B^T d B of tiles [begin, begin + tiles); ldv in units of Product.
 template <class Product>
-void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles, int64_t across, float* v,
-                      int64_t v_plane, int64_t ldv, float* room) {
-  for (int64_t t = 0; t < tiles; ++t) {
-    int64_t ty = args.y.first + (begin + t) / across * 4, tx = (begin + t) % across * 4;
-    Window d = window_at(args.x, ty - args.padding, tx - args.padding, 6, room);
+void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles, float* v, int64_t v_plane,
+                      int64_t ldv, float* room) {
+  TileAt at(begin, args.y.width);
+  for (int64_t t = 0; t < tiles; ++t, at.next()) {
+    Window d = window_at(args.x, args.y.first + at.row - args.padding, at.column - args.padding, 6, room);
     for (int64_t c = 0; c < ldv * Product::kPerUnit; c += kLanes)
       input_transform<Product>(d.data + c, d.row, d.pixel, v + t * ldv + c / Product::kPerUnit, v_plane);
   }
@@ -72,7 +72,8 @@ struct IntoPlanes {
   const float* fetch(int64_t, int64_t) const { return ahead.next(); }
   DGP_INLINE auto operator()(int64_t xi, int64_t first) const {
     float* rows = m + xi * m_plane + first * ldm;
-    return [rows, ld = ldm](int64_t r, int64_t i, V sum) { store<kLanes>(rows + r * ld + i * kLanes, sum); };
+    return
+        [rows](int r, int i, int vectors, V sum) { store<kLanes>(rows + (r * vectors + i) * kLanes, sum); };
   }
 };
 
@@ -80,8 +81,7 @@ struct IntoPlanes {
 template <class Product>
 void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, int64_t tiles, const float* u,
                      int64_t vectors, const IntoPlanes& into) {
-  const int64_t whole = 0;
-  multiply_panel<Product>(vectors, {36, v_plane, k * into.ldm}, tiles, {&whole, 1, k}, v, ldv, u, into);
+  multiply_panel<Product>(vectors, {36, v_plane, k * into.ldm}, tiles, OneSegment{k}, v, ldv, u, into);
 }
 
 // Where one tile goes: `rows` x `columns` pixels of y, and the residual there.
@@ -92,42 +92,48 @@ struct Target {
 };
 
 // One tile of `vectors` neighbouring vectors of channels, so that a cache line of y is written in one go.
-template <int vectors>
-DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
-  V half[vectors][4][6];
-  for (int v = 0; v < vectors; ++v) output_columns(m + v * kLanes, m_plane, half[v]);
-  for (int64_t i = 0; i < to.rows; ++i) {
-    V y[vectors][4];
+template <int vectors, bool odd>
+DGP_INLINE void put_rows(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
+  V y[vectors][2][4];
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) output_points(half[v][i], y[v]);
+  for (int v = 0; v < vectors; ++v) output_row_pair<odd>(m + v * kLanes, m_plane, y[v][0], y[v][1]);
+#pragma GCC unroll 2
+  for (int64_t r = 0; r < 2; ++r) {
+    if (2 * r + odd >= to.rows) break;
+    int64_t at = (2 * r + odd) * to.row;
 #pragma GCC unroll 4
-    for (int64_t j = 0; j < 4; ++j) {
+    for (int64_t j = 0; j < 4; ++j, at += to.pixel) {
       if (j >= to.columns) break;
-      int64_t at = i * to.row + j * to.pixel;
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v)
-        finish[v](y[v][j], to.residual ? to.residual + at + v * kLanes : nullptr, to.y + at + v * kLanes);
+        finish[v](y[v][r][j], to.residual ? to.residual + at + v * kLanes : nullptr, to.y + at + v * kLanes);
     }
   }
 }
 
+template <int vectors>
+DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
+  put_rows<vectors, false>(m, m_plane, finish, to);
+  put_rows<vectors, true>(m, m_plane, finish, to);
+}
+
 // y = A^T m A for one panel of all tiles.
-void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, int64_t across, const Panel& panel,
-               const float* m, int64_t m_plane) {
+void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const Panel& panel, const float* m,
+               int64_t m_plane) {
   const ImageRows& y = args.y;
   int64_t ldm = panel.vectors * kLanes;
   Finish finish[kPanelVectors];
   for (int64_t i = 0; i < kPanelVectors; ++i)
     if (i < panel.vectors) finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
-  for (int64_t t = 0; t < tiles; ++t) {
-    int64_t ty = (begin + t) / across * 4, tx = (begin + t) % across * 4;
-    int64_t at = (ty * y.width + tx) * y.pixel + panel.first;
-    Target to{const_cast<float*>(y.data) + at,
-              args.epilogue.residual ? args.epilogue.residual + at : nullptr,
+  TileAt at(begin, y.width);
+  for (int64_t t = 0; t < tiles; ++t, at.next()) {
+    int64_t first = (at.row * y.width + at.column) * y.pixel + panel.first;
+    Target to{const_cast<float*>(y.data) + first,
+              args.epilogue.residual ? args.epilogue.residual + first : nullptr,
               y.width * y.pixel,
               y.pixel,
-              y.rows - ty < 4 ? y.rows - ty : 4,
-              y.width - tx < 4 ? y.width - tx : 4};
+              y.rows - at.row < 4 ? y.rows - at.row : 4,
+              y.width - at.column < 4 ? y.width - at.column : 4};
     for (int64_t i = 0; i < panel.vectors; i += 2) {
       if (panel.vectors - i >= 2) {
         put_tile<2>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
@@ -145,31 +151,33 @@ void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, 
   const ImageRows &x = args.x, &y = args.y;
   int64_t k = (x.channels + Product::kPerUnit - 1) / Product::kPerUnit, tiles = tile_end - tile_begin;
   int64_t ldv = round_up(x.channels, kLanes) / Product::kPerUnit, v_plane = plane_size(tiles, ldv);
-  int64_t across = (y.width + 3) / 4;
   float* v = scratch;
   float* m = v + v_size(v_plane);
   float* room = m + 36 * plane_size(tiles, kPanelVectors * kLanes);
-  transform_inputs<Product>(args, tile_begin, tiles, across, v, v_plane, ldv, room);
+  transform_inputs<Product>(args, tile_begin, tiles, v, v_plane, ldv, room);
+  TileAt next(tile_end, y.width);
   for (int64_t p = 0; p < panel_count(y.channels); ++p) {
     Panel panel = panel_of(y.channels, p);
     int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
     // All of it while the first panel is multiplied; a chunk is what a tile's loop over k fetches.
     int64_t chunk = IntoPlanes::fetch_lines(tile_rows(static_cast<int>(panel.vectors))) * (k / 4) * 16;
-    Ahead ahead(x, y.first + tile_end / across * 4 - args.padding, tile_end % across * 4 - args.padding,
-                p == 0 ? tiles * 4 + 2 : 0, chunk);
+    Ahead ahead(x, y.first + next.row - args.padding, next.column - args.padding, p == 0 ? tiles * 4 + 2 : 0,
+                chunk);
     IntoPlanes into{m, m_plane, panel.vectors * kLanes, ahead};
     multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, into);
-    put_tiles(args, tile_begin, tiles, across, panel, m, m_plane);
+    put_tiles(args, tile_begin, tiles, panel, m, m_plane);
   }
   if (args.epilogue.stream) stream_fence();
 }
 
 }  // namespace
 
-int64_t winograd_block(int64_t k, int64_t l2_bytes) {
+int64_t winograd_block(int64_t k, int64_t columns, int64_t l2_bytes) {
   if (k <= 64) return 24;
-  // u is too large for L2 then, and read again for each block: blocks as large as leave L2 room for v and m.
-  return l2_bytes >= int64_t{2} << 20 ? 36 : 12;
+  // v and m of 12 tiles leave L2 room for u. Where it does not fit all the same it is read again for each
+  // block: they are made larger then, if there is room for them at least.
+  int64_t u_bytes = winograd_weights_size(k, columns) * 4;
+  return u_bytes <= l2_bytes * 2 / 3 || l2_bytes < int64_t{2} << 20 ? 12 : 36;
 }
 
 int64_t winograd_scratch(int64_t k, int64_t tiles) {

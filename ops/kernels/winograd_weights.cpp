@@ -96,7 +96,7 @@ int64_t winograd_gradient_scratch(int64_t o, int64_t c) {
 
 void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
                        float* scratch) {
-  int64_t c = args.x.channels, o = args.dy.channels, across = (args.dy.width + 3) / 4;
+  int64_t c = args.x.channels, o = args.dy.channels;
   int64_t ldv = round_up(c, kLanes), ldz = round_up(o, kLanes);
   int64_t v_plane = kGradientTiles * ldv + kPlanePad, z_plane = kGradientTiles * ldz + kPlanePad;
   float* v = scratch;
@@ -104,12 +104,12 @@ void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t
   float* room = z + 36 * z_plane;
   for (int64_t begin = tile_begin; begin < tile_end; begin += kGradientTiles) {
     int64_t tiles = tile_end - begin < kGradientTiles ? tile_end - begin : kGradientTiles;
-    for (int64_t t = 0; t < tiles; ++t) {
-      int64_t ty = (begin + t) / across * 4, tx = (begin + t) % across * 4;
-      Window d = window_at(args.x, ty - args.padding, tx - args.padding, 6, room);
+    TileAt at(begin, args.dy.width);
+    for (int64_t t = 0; t < tiles; ++t, at.next()) {
+      Window d = window_at(args.x, at.row - args.padding, at.column - args.padding, 6, room);
       for (int64_t i = 0; i < ldv; i += kLanes)
         input_transform(d.data + i, d.row, d.pixel, v + t * ldv + i, v_plane);
-      Window g = window_at(args.dy, ty, tx, 4, room);
+      Window g = window_at(args.dy, at.row, at.column, 4, room);
       for (int64_t i = 0; i < ldz; i += kLanes)
         gradient_transform(g.data + i, g.row, g.pixel, z + t * ldz + i, z_plane);
     }

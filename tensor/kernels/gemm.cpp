@@ -39,12 +39,11 @@ void gemm_pack(bool transposed, int64_t n, int64_t k, const float* b, int64_t ld
 
 void gemm_multiply(int64_t m, int64_t n, int64_t k, float alpha, const float* a, int64_t lda,
                    const float* packed, float beta, float* c, int64_t ldc) {
-  const int64_t whole = 0;
   for (int64_t p = 0; p < panel_count(n); ++p) {
     Panel panel = panel_of(n, p);
-    multiply_panel(panel.vectors, {1, 0, 0}, m, {&whole, 1, k}, a, lda, packed + panel.first * k,
+    multiply_panel(panel.vectors, {1, 0, 0}, m, OneSegment{k}, a, lda, packed + panel.first * k,
                    [&](int64_t, int64_t first) {
-                     return [=](int64_t r, int64_t i, V sum) {
+                     return [=](int64_t r, int64_t i, int64_t, V sum) {
                        int64_t column = panel.first + i * kLanes,
                                count = n - column < kLanes ? n - column : kLanes;
                        float* to = c + (first + r) * ldc + column;

@@ -42,6 +42,12 @@ inline Panel panel_of(int64_t columns, int64_t p) {
 struct Segments {
   const int64_t* offset;
   int64_t count, length;
+  int64_t at(int64_t s) const { return offset[s]; }
+};
+struct OneSegment {  // the whole row
+  int64_t length;
+  static constexpr int64_t count = 1;
+  static constexpr int64_t at(int64_t) { return 0; }
 };
 
 // What the two matrices hold, in units of 32 bits: a float each, or two bf16 that follow each other in K.
@@ -63,111 +69,94 @@ struct Planes {
   int64_t count, a, b;
 };
 
-// Where the rows of a tile begin, relative to its first. An x86 address is a pointer plus an index times 1,
-// 2, 4 or 8, so the odd rows' offsets reach every row: 12 rows take six registers and one pointer to advance,
-// where the compiler by itself would keep 12 pointers and spill them.
-template <int rows>
-struct RowOffsets {
-  int64_t odd[rows / 2 + 1];  // bytes
-
-  DGP_INLINE explicit RowOffsets(int64_t lda) {
-#pragma GCC unroll 8
-    for (int i = 0; i < rows / 2; ++i) {
-      odd[i] = (2 * i + 1) * lda * static_cast<int64_t>(sizeof(float));
-      forget_origin(odd[i]);
-    }
-  }
-  DGP_INLINE float at(const float* first, int row) const {
-    int shift = row ? __builtin_ctz(static_cast<unsigned>(row)) : 0;
-    int64_t bytes = row ? odd[row >> shift >> 1] << shift : 0;
-    return *reinterpret_cast<const float*>(reinterpret_cast<const char*>(first) + bytes);
-  }
-};
-
 // One k of a tile: sum += the column of A there times the row of B.
 template <class Product, int rows, int vectors>
-DGP_INLINE void multiply_step(const RowOffsets<rows>& offsets, const float* a, const float* b,
+DGP_INLINE void multiply_step(const Steps<rows>& step, const float* a, const float* b,
                               V (&sum)[rows][vectors]) {
   V column[vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < vectors; ++v) column[v] = load<kLanes>(b + v * kLanes);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
-    V factor = broadcast<kLanes>(offsets.at(a, r));
+    V factor = broadcast<kLanes>(*step.at(a, r));
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) sum[r][v] = Product::add(sum[r][v], factor, column[v]);
   }
 }
 
-// Sum over segments s and k of a[row*lda + offset[s] + k] * b[s, k, vector], for `tiles` times `rows` rows of
-// each plane. emit_from(plane, first_row) makes the emit(row, vector, sum) of one tile. Where emit_from has a
-// fetch(plane, first_row), the memory from there on is fetched into L2 while the tile is multiplied,
-// fetch_lines(rows) cache lines for every four k: a few at a time, because the processor keeps a dozen lines
-// in flight and a burst would hold up the loads of the product itself. Not inlined: on its own the compiler
-// keeps every operand in a register.
-template <int rows, int vectors, class Product, class EmitFrom>
-[[gnu::noinline]] void multiply_tiles(Planes planes, int64_t tiles, int64_t first_row, Segments segments,
+// Sum over segments s and k of a[row*lda + at(s) + k] * b[s, k, vector], for `tiles` times `rows` rows of
+// each plane. emit_from(plane, first_row) makes the emit(row, vector, vectors, sum) of one tile. Where
+// emit_from has a fetch(plane, first_row), the memory from there on is fetched into L2 while the tile is
+// multiplied, fetch_lines(rows) cache lines for every four k: a few at a time, because the processor keeps a
+// dozen lines in flight and a burst would hold up the loads of the product itself. Not inlined: on its own
+// the compiler keeps every operand in a register. Of few k, what there is to do from tile to tile counts:
+// pointers advance, nothing is multiplied out.
+template <int rows, int vectors, class Product, class Runs, class EmitFrom>
+[[gnu::noinline]] void multiply_tiles(Planes planes, int64_t tiles, int64_t first_row, Runs segments,
                                       const float* a, int64_t lda, const float* b,
                                       const EmitFrom& emit_from) {
   constexpr bool kFetches = requires { emit_from.fetch(0, 0); };
   constexpr int64_t kLine = 16;  // floats in a cache line
-  RowOffsets<rows> offsets(lda);
+  Steps<rows> step(lda);
+  a += first_row * lda;
   for (int64_t plane = 0; plane < planes.count; ++plane, a += planes.a, b += planes.b) {
-    for (int64_t tile = 0; tile < tiles; ++tile) {
+    const float* tile_a = a;
+    for (int64_t tile = 0; tile < tiles; ++tile, tile_a += rows * lda) {
       int64_t first = first_row + tile * rows;
       V sum[rows][vectors] = {};
       const float* columns = b;
       const float* ahead = nullptr;
       if constexpr (kFetches) ahead = emit_from.fetch(plane, first);
       for (int64_t s = 0; s < segments.count; ++s) {
-        const float* row = a + first * lda + segments.offset[s];
+        const float* row = tile_a + segments.at(s);
         int64_t k = segments.length;
         for (; k >= 4; k -= 4, row += 4, columns += 4 * vectors * kLanes) {
+          step.keep();
           if constexpr (kFetches) {
             for (int i = 0; i < EmitFrom::fetch_lines(rows); ++i) prefetch_l2(ahead + i * kLine);
             ahead += EmitFrom::fetch_lines(rows) * kLine;
           }
 #pragma GCC unroll 4
           for (int i = 0; i < 4; ++i)
-            multiply_step<Product>(offsets, row + i, columns + i * vectors * kLanes, sum);
+            multiply_step<Product>(step, row + i, columns + i * vectors * kLanes, sum);
         }
         for (; k > 0; --k, ++row, columns += vectors * kLanes)
-          multiply_step<Product>(offsets, row, columns, sum);
+          multiply_step<Product>(step, row, columns, sum);
       }
       auto emit = emit_from(plane, first);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) emit(r, v, sum[r][v]);
+        for (int v = 0; v < vectors; ++v) emit(r, v, vectors, sum[r][v]);
       }
     }
   }
 }
 
 // One tile of `wanted` < tile_rows(vectors) rows, chosen at run time.
-template <int vectors, class Product, class EmitFrom, int rows = tile_rows(vectors) - 1>
-DGP_INLINE void multiply_rest(Planes planes, int64_t wanted, int64_t first_row, Segments segments,
-                              const float* a, int64_t lda, const float* b, const EmitFrom& emit_from) {
+template <int vectors, class Product, class Runs, class EmitFrom, int rows = tile_rows(vectors) - 1>
+DGP_INLINE void multiply_rest(Planes planes, int64_t wanted, int64_t first_row, Runs segments, const float* a,
+                              int64_t lda, const float* b, const EmitFrom& emit_from) {
   if constexpr (rows >= 1) {
     if (wanted == rows)
       return multiply_tiles<rows, vectors, Product>(planes, 1, first_row, segments, a, lda, b, emit_from);
-    multiply_rest<vectors, Product, EmitFrom, rows - 1>(planes, wanted, first_row, segments, a, lda, b,
-                                                        emit_from);
+    multiply_rest<vectors, Product, Runs, EmitFrom, rows - 1>(planes, wanted, first_row, segments, a, lda, b,
+                                                              emit_from);
   }
 }
 
 // All rows of A times one panel.
-template <int vectors, class Product, class EmitFrom>
-DGP_INLINE void multiply_vectors(Planes planes, int64_t rows, Segments segments, const float* a, int64_t lda,
+template <int vectors, class Product, class Runs, class EmitFrom>
+DGP_INLINE void multiply_vectors(Planes planes, int64_t rows, Runs segments, const float* a, int64_t lda,
                                  const float* b, const EmitFrom& emit_from) {
   constexpr int kTile = tile_rows(vectors);
   multiply_tiles<kTile, vectors, Product>(planes, rows / kTile, 0, segments, a, lda, b, emit_from);
   multiply_rest<vectors, Product>(planes, rows % kTile, rows / kTile * kTile, segments, a, lda, b, emit_from);
 }
 
-template <class Product = F32Product, class EmitFrom>
-DGP_INLINE void multiply_panel(int64_t vectors, Planes planes, int64_t rows, Segments segments,
-                               const float* a, int64_t lda, const float* b, const EmitFrom& emit_from) {
+template <class Product = F32Product, class Runs, class EmitFrom>
+DGP_INLINE void multiply_panel(int64_t vectors, Planes planes, int64_t rows, Runs segments, const float* a,
+                               int64_t lda, const float* b, const EmitFrom& emit_from) {
   if (vectors == 1) return multiply_vectors<1, Product>(planes, rows, segments, a, lda, b, emit_from);
   if (vectors == 2) return multiply_vectors<2, Product>(planes, rows, segments, a, lda, b, emit_from);
   if constexpr (kPanelVectors == 4) {
