@@ -1,5 +1,5 @@
-// dgp bench conv: one convolution at a time against this machine's or GPU's FMA peak, measured in the same
-// run. Effective GFLOP/s = 2 n h w cin cout k^2 / (stride^2 groups) / time, three times that for a step
+// dgp bench conv: one convolution at a time against this machine's or GPU's FMA peak, measured around
+// its runs. Effective GFLOP/s = 2 n h w cin cout k^2 / (stride^2 groups) / time, three times that for a step
 // (forward and backward): what a direct convolution would have to do. Winograd does less, so ratios above 1
 // are possible.
 #include <algorithm>
@@ -37,7 +37,7 @@ struct Case {
 
 struct Row {
   Case shape;
-  double ms = 0, gflops = 0, ratio = 0;
+  double ms = 0, gflops = 0, ratio = 0, peak = 0;  // peak: the highest around its runs
 };
 
 const std::vector<Case> kCases = {
@@ -96,7 +96,15 @@ std::vector<Case> cases_of(const ConvBenchOptions& options) {
   return {one, step};
 }
 
-Row measure(const Case& c, double peak, double seconds, Device device) {
+double median(std::vector<double> values) {
+  auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// The clock of a machine that others use as well changes by the second: a few slices of runs, the peak
+// measured before and after each, and the ratio of a slice to the higher of its two.
+Row measure(const Case& c, double seconds, Device device) {
   Conv2dOptions options{.stride = c.stride,
                         .padding = c.dilation * (c.kernel / 2),
                         .dilation = c.dilation,
@@ -116,15 +124,24 @@ Row measure(const Case& c, double peak, double seconds, Device device) {
   };
   run();  // fills the allocator's cache
   using Clock = std::chrono::steady_clock;
-  std::vector<double> times;
-  auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  while (times.size() < 5 || (Clock::now() < end && times.size() < 1000))
-    times.push_back(milliseconds(device, run));
-  std::nth_element(times.begin(), times.begin() + static_cast<int64_t>(times.size() / 2), times.end());
+  const int slices = device == Device::cpu ? 5 : 1;
+  std::vector<double> times, ratios;
   Row row{c};
-  row.ms = times[times.size() / 2];
+  double before = peak_gflops(device, 3);
+  for (int i = 0; i < slices; ++i) {
+    std::vector<double> slice;
+    auto end = Clock::now() + std::chrono::duration<double>(seconds / slices);
+    while (slice.size() < 3 || (Clock::now() < end && slice.size() < 1000))
+      slice.push_back(milliseconds(device, run));
+    double after = peak_gflops(device, 3), gflops = operations(c) / median(slice) / 1e6;
+    ratios.push_back(gflops / std::max(before, after));
+    row.peak = std::max({row.peak, before, after});
+    before = after;
+    times.insert(times.end(), slice.begin(), slice.end());
+  }
+  row.ms = median(times);
   row.gflops = operations(c) / row.ms / 1e6;
-  row.ratio = row.gflops / peak;
+  row.ratio = median(ratios);
   return row;
 }
 
@@ -190,8 +207,8 @@ void run_bench(const ConvBenchOptions& options) {
   std::vector<Row> rows;
   for (const Case& c : cases) {
     if (stop_flag()) throw Exit{stop_exit_code()};
-    peak = std::max(peak, peak_gflops(device));  // a machine that speeds up must not flatter the ratios
-    rows.push_back(measure(c, peak, options.seconds, device));
+    rows.push_back(measure(c, options.seconds, device));
+    peak = std::max(peak, rows.back().peak);
     if (!options.json) print_row(rows.back());
   }
   if (options.json) print_json(rows, peak, device);

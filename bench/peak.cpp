@@ -32,14 +32,13 @@ std::string machine_name(Device device) {
   return std::to_string(num_threads()) + " threads, " + to_string(current_isa());
 }
 
-double peak_gflops(Device device) {
+double peak_gflops(Device device, int tries) {
   if (device == Device::cuda) return cuda::peak_gflops();
   constexpr int64_t kRounds = 400000;
-  constexpr int kTries = 10;
   const GemmKernels& kernels = active_gemm_kernels();
   volatile float sink = 0;  // so that nothing is optimised away
   double best = 0;
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < tries; ++i) {
     auto start = std::chrono::steady_clock::now();
     parallel_for(num_threads(), 1, [&](int64_t, int64_t) { sink = kernels.multiply_adds(kRounds); });
     std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;

@@ -19,8 +19,9 @@ int64_t peak_bytes(Device device);
 std::string machine_name(Device device);  // "2 threads, avx2"; "NVIDIA H100 80GB HBM3"
 
 // GFLOP/s of fused multiply-adds on registers alone, f32, on all threads of parallel_for, in the vectors of
-// the instruction set in use. Takes about a tenth of a second.
-double peak_gflops(Device device = Device::cpu);
+// the instruction set in use: the best of so many tries, of about a hundredth of a second each. The GPU's own
+// counts its tries itself.
+double peak_gflops(Device device = Device::cpu, int tries = 10);
 
 // GB/s (10^9 bytes) of memory on all threads of parallel_for: a[i] = b[i] + s c[i] (McCalpin's STREAM triad)
 // on arrays far larger than the caches. 12 bytes are counted an element, as STREAM does. Takes about half a
