@@ -1,8 +1,8 @@
 // Convolution as a matrix product that is never written down (implicit GEMM): result pixels by output
 // channels, summed over K = taps x input channels, in NHWC, by the kernel of conv2d_tile.h. Bias, activation
-// and residual are added as a tile is stored. The gradient in x is the same kernel: dy, its pixels `up`
-// apart, convolved with the kernels turned round. This file has the sums of f32 factors;
-// conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w.
+// and residual are added as a tile is stored. The gradient in x is the same kernel: dy convolved with the
+// kernels turned round, where there was a stride in parts that see some of the taps each. This file has the
+// sums of f32 factors; conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w.
 #include <algorithm>
 
 #include "ops/conv2d_prepared.h"
@@ -63,9 +63,9 @@ void run_wide(const Convolution& p, int64_t images) {
 }
 
 void run_exactly(const Convolution& p, int64_t images) {
+  const int width = tile_width(p, {64, 48, 32, 16});
   if (!has_whole_chunks(p))
-    return p.o / p.groups <= 16 ? run_wide<16, false>(p, images) : run_wide<64, false>(p, images);
-  int width = tile_width(p.o / p.groups, {64, 48, 32, 16});
+    return width == 16 ? run_wide<16, false>(p, images) : run_wide<64, false>(p, images);
   if (width == 64) return run_wide<64, true>(p, images);
   if (width == 48) return run_wide<48, true>(p, images);
   width == 32 ? run_wide<32, true>(p, images) : run_wide<16, true>(p, images);
@@ -128,10 +128,10 @@ void conv2d_backward_data(const ConvGeometry& g, const Tensor& dy, const Tensor&
   Convolution p = from_geometry(g);
   std::swap(p.h, p.oh), std::swap(p.w, p.ow), std::swap(p.c, p.o);
   p.up = p.stride, p.stride = 1;
-  p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
+  if (p.up == 1) p.pad_y = p.dilation * (p.kh - 1) - p.pad_y, p.pad_x = p.dilation * (p.kw - 1) - p.pad_x;
   p.x_rows = p.h, p.y_rows = p.oh;
   p.residual = array(sum), p.y = array(dx);
-  run(p, g.n, dy, prepare_turned(w, g.groups, dy.dtype(), dx.dtype()));
+  run(p, g.n, dy, prepare_turned(w, g, dy.dtype(), dx.dtype()));
 }
 
 void activation_gradient(const Tensor& dy, const Tensor& a, float slope, const Tensor& dz) {

@@ -2,8 +2,10 @@
 // writes.
 #pragma once
 
+#include "ops/conv2d.h"
 #include "tensor/cuda_kernel.h"
 #include "tensor/cuda_math.h"
+#include "tensor/device_function.h"
 #include "tensor/storage.h"
 #include "tensor/tensor.h"
 
@@ -72,28 +74,71 @@ inline Array array(const Tensor& t) {
   return a;
 }
 
-// Sizes of images fit into 32 bits, offsets do not. Input pixel (y, x) stands at (up y, up x) of a plane that
-// is zero elsewhere; the tap (i, j) of result (oy, ox) looks at (oy stride - pad_y + i dilation, ...).
+// Sizes of images fit into 32 bits, offsets do not. The tap (i, j) of result (oy, ox) looks at
+// (oy stride - pad_y + i dilation, ...). up > 1: this is the gradient in the input of a convolution of that
+// stride, whose kernel, padding and dilation these are; stride is 1.
 struct Convolution {
   int h, w, c, oh, ow, o, kh, kw, stride, up, pad_y, pad_x, dilation, groups;
   int x_first, x_rows, y_first, y_rows;
   bool w_per_image, b_per_image;
   float slope;
   Array x, residual, y, a;  // a: for the result before the residual is added
-  const void* weights;      // [sets, O, pitch] of the factors' type: taps x C/groups
+  const void* weights;      // [sets, up x up, O, pitch] of the factors' type: taps x C/groups
   int pitch;                // to whole stages, with zeros
   bool by_fours;            // results may be stored four at a time
   const float* b;
 };
 
-// The corner of a result pixel's window; far outside for a pixel that is none.
+// The gradient in the input of a convolution with a stride, along an axis: pixels first, first + stride, ...
+// see the same taps, tap, tap + step, ..., and find them side by side in dy. So these pixels are a dense
+// convolution of dy with these taps, in reverse; nothing is multiplied by the zeros between dy's pixels.
+struct Phase {
+  int taps, tap, step;   // how many, the first, and from one to the next
+  int corner, dilation;  // where the first pixel's window begins in dy, and from tap to tap there
+};
+DGP_DEVICE inline Phase phase_of(int first, int k, int stride, int padding, int dilation) {
+  Phase phase{0, 0, 1, 0, 0};
+  while (phase.step * dilation % stride != 0) ++phase.step;
+  phase.dilation = phase.step * dilation / stride;
+  auto meets = [&] { return (first + padding - phase.tap * dilation) % stride == 0; };
+  while (phase.tap < phase.step && !meets()) ++phase.tap;
+  if (phase.tap == phase.step || phase.tap >= k) return phase;
+  phase.taps = (k - phase.tap - 1) / phase.step + 1;
+  phase.corner = (first + padding - phase.tap * dilation) / stride - (phase.taps - 1) * phase.dilation;
+  return phase;
+}
+
+// Some of the pixels, rows x columns of them, and their windows: all, or part `index` of up x up.
+struct Part {
+  int kh, kw, dilation, top, left;  // the window, and its corner at the first pixel
+  int y, x, rows, columns;          // the first pixel; from one to the next it is p.up
+};
+template <bool kParts>
+__device__ inline Part part_of(const Convolution& p, int index) {
+  if constexpr (!kParts)
+    return {p.kh, p.kw, p.dilation, p.y_first * p.stride - p.pad_y, -p.pad_x, 0, 0, p.y_rows, p.ow};
+  const int y = index / p.up, x = index % p.up;
+  const Phase down = phase_of(y, p.kh, p.up, p.pad_y, p.dilation);
+  const Phase across = phase_of(x, p.kw, p.up, p.pad_x, p.dilation);
+  return {down.taps,
+          across.taps,
+          down.dilation,
+          down.corner,
+          across.corner,
+          y,
+          x,
+          (p.y_rows - y + p.up - 1) / p.up,
+          (p.ow - x + p.up - 1) / p.up};
+}
+
+// The corner of a pixel's window; far outside for a pixel that is none.
 struct Corner {
   int top, left;
 };
-__device__ inline Corner corner_of(const Convolution& p, int64_t pixel) {
-  bool inside = pixel < int64_t{p.y_rows} * p.ow;
-  return {inside ? (p.y_first + static_cast<int>(pixel / p.ow)) * p.stride - p.pad_y : -(1 << 30),
-          static_cast<int>(pixel % p.ow) * p.stride - p.pad_x};
+__device__ inline Corner corner_of(const Convolution& p, const Part& part, int64_t pixel) {
+  bool inside = pixel < int64_t{part.rows} * part.columns;
+  return {inside ? part.top + static_cast<int>(pixel / part.columns) * p.stride : -(1 << 30),
+          part.left + static_cast<int>(pixel % part.columns) * p.stride};
 }
 
 // Adds bias, activation and residual to the sum of an output channel at a pixel, and stores it.
@@ -121,9 +166,11 @@ __device__ inline void store_four(const Convolution& p, int64_t image, int64_t p
   p.y.store_four(at, z);
 }
 
-// (tiles of pixels, tiles of outputs of a group, images * groups), for tiles of so many pixels and outputs.
+// (tiles of pixels x parts, tiles of outputs of a group, images * groups), for tiles of so many pixels and
+// outputs.
 inline dim3 grid_of(const Convolution& p, int64_t images, int64_t tile_pixels, int64_t tile_outputs) {
-  int64_t pixels = int64_t{p.y_rows} * p.ow, tiles = (pixels + tile_pixels - 1) / tile_pixels;
+  int64_t pixels = (int64_t{p.y_rows} + p.up - 1) / p.up * ((int64_t{p.ow} + p.up - 1) / p.up);
+  int64_t tiles = (pixels + tile_pixels - 1) / tile_pixels * p.up * p.up;
   int64_t outputs = (p.o / p.groups + tile_outputs - 1) / tile_outputs, depth = images * p.groups;
   check(tiles <= 0x7fffffff && outputs <= 65535 && depth <= 65535, "conv2d: too large for one kernel");
   return {static_cast<unsigned>(tiles), static_cast<unsigned>(outputs), static_cast<unsigned>(depth)};
@@ -137,9 +184,9 @@ inline int stage_terms(DType x) { return x == DType::f32 ? 16 : 32; }
 // there are no tensor cores for them factors are f32, and so is x.
 Factors factors_of(DType read, DType written);
 
-// The kernels of the gradient in x, which reads dy and writes dx.
+// The kernels of the gradient in x, which reads dy and writes dx: turned round, and those of every part.
 struct PreparedWeights;
-PreparedWeights prepare_turned(const Tensor& w, int64_t groups, DType read, DType written);
+PreparedWeights prepare_turned(const Tensor& w, const ConvGeometry& g, DType read, DType written);
 
 // The whole convolution on tensor cores, of factors that are not f32. Where x is f32 and the factors have 16
 // bits, places 2t, 2t+1, 2t+8 and 2t+9 of each 16 terms of the weights hold terms t, t+4, t+8 and t+12.

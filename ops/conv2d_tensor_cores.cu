@@ -67,9 +67,9 @@ void run_wide(const Convolution& p, int64_t images) {
 
 template <class X, class W>
 void run_with(const Convolution& p, int64_t images) {
-  const int outputs = p.o / p.groups, width = tile_width(outputs, {128, 64, 48, 32, 16});
+  const int width = tile_width(p, {128, 64, 48, 32, 16});
   if (!has_whole_chunks(p))
-    return outputs <= 16 ? run_wide<X, W, 16, false>(p, images) : run_wide<X, W, 64, false>(p, images);
+    return width == 16 ? run_wide<X, W, 16, false>(p, images) : run_wide<X, W, 64, false>(p, images);
   if (width == 16) return run_wide<X, W, 16, true>(p, images);
   if constexpr (std::is_same_v<X, W>) {  // f32 maps with factors of 16 bits make do with fewer kernels
     if (width == 128) return run_wide<X, W, 128, true>(p, images);

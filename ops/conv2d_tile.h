@@ -36,31 +36,31 @@ struct Tile {
 };
 
 // Offset of the term of a pixel in its image, or -1 where that is zero.
-__device__ inline int64_t term_at(const Convolution& p, Corner at, const Walk& k) {
+__device__ inline int64_t term_at(const Convolution& p, const Part& part, Corner at, const Walk& k) {
   int iy = at.top + k.dy, ix = at.left + k.dx;
-  if (iy < 0 || ix < 0 || !k.there(p)) return -1;
-  if (p.up > 1) {
-    if (iy % p.up != 0 || ix % p.up != 0) return -1;
-    iy /= p.up, ix /= p.up;
-  }
+  if (iy < 0 || ix < 0 || !k.there(part)) return -1;
   return iy < p.h && ix < p.w ? (int64_t{iy - p.x_first} * p.w + ix) * p.c + k.channel : -1;
 }
 
-// kWhole: a chunk of x is channels of one tap, and may be copied as it is.
+// kWhole: a chunk of x is channels of one tap, and may be copied as it is. kParts: p.up > 1.
 // Sums<T>: add(xs, ws, down, beside, lane) multiplies a stage, of the warp's 32 pixels from `down` and its
 // outputs from `beside`; finish() when all have been; lay_down(i, rows, lane) writes those of pixels 16 i..
 // to rows of T::kPitch. grid: (tiles of pixels, tiles of outputs of a group, images * groups)
-template <class T, class Sums, bool kWhole>
+template <class T, class Sums, bool kWhole, bool kParts>
 __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
   using X = typename T::X;
   using W = typename T::W;
   DGP_SHARED(Chunk, shared, [T::kChunks]);
-  int cg = p.c / p.groups, og = p.o / p.groups, depth = p.kh * p.kw * cg;
-  int64_t image = blockIdx.z / p.groups, pixel0 = int64_t{blockIdx.x} * T::kPixels;
+  const int parts = kParts ? p.up * p.up : 1, index = kParts ? static_cast<int>(blockIdx.x) % parts : 0;
+  const Part part = part_of<kParts>(p, index);
+  int64_t image = blockIdx.z / p.groups, pixel0 = int64_t{blockIdx.x / parts} * T::kPixels;
+  int64_t pixels = int64_t{part.rows} * part.columns;
+  if (kParts && pixel0 >= pixels) return;  // parts are not all of one size
+  int cg = p.c / p.groups, og = p.o / p.groups, depth = part.kh * part.kw * cg;
   int group = static_cast<int>(blockIdx.z) % p.groups, output0 = static_cast<int>(blockIdx.y) * T::kOutputs;
   const X* x = static_cast<const X*>(p.x.data) + image * p.x_rows * p.w * p.c + group * cg;
-  const W* w =
-      static_cast<const W*>(p.weights) + ((p.w_per_image ? image * p.o : 0) + group * og + output0) * p.pitch;
+  const W* w = static_cast<const W*>(p.weights) +
+               (((p.w_per_image ? image * parts : 0) + index) * p.o + group * og + output0) * p.pitch;
   int t = static_cast<int>(threadIdx.x), warp = t / 32, lane = t % 32;
 
   // Whole chunks: a thread copies chunk t % 4 of some pixels; else some chunks of one pixel, value by value.
@@ -69,25 +69,25 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
   int row0 = kWhole ? t / T::kXChunks : t % T::kPixels;
   int chunk0 = kWhole ? t % T::kXChunks : t / T::kPixels * kSome;
   Corner corners[kRows];
-  for (int i = 0; i < kRows; ++i) corners[i] = corner_of(p, pixel0 + row0 + i * kAcross);
+  for (int i = 0; i < kRows; ++i) corners[i] = corner_of(p, part, pixel0 + row0 + i * kAcross);
   Walk walk{0, 0, 0};
-  walk.advance(p, cg, chunk0 * kValues);
+  walk.advance(part, cg, chunk0 * kValues);
   auto fetch = [&](int stage, int step) {
     Chunk *xs = shared + stage * T::kStage, *ws = xs + T::kPixels * T::kXChunks;
     if constexpr (kWhole) {
       for (int i = 0; i < kRows; ++i) {
-        int64_t at = term_at(p, corners[i], walk);
+        int64_t at = term_at(p, part, corners[i], walk);
         copy_async(&xs[swizzled<T::kXChunks>(row0 + i * kAcross, chunk0)], x + (at < 0 ? 0 : at), at >= 0);
       }
-      walk.advance(p, cg, T::kDeep);
+      walk.advance(part, cg, T::kDeep);
     } else {
       for (int c = 0; c < kSome; ++c)
         xs[swizzled<T::kXChunks>(row0, chunk0 + c)] = gathered(x, [&](int) {
-          int64_t at = term_at(p, corners[0], walk);
-          walk.advance(p, cg, 1);
+          int64_t at = term_at(p, part, corners[0], walk);
+          walk.advance(part, cg, 1);
           return at;
         });
-      walk.advance(p, cg, T::kDeep - kSome * kValues);
+      walk.advance(part, cg, T::kDeep - kSome * kValues);
     }
     for (int i = t; i < T::kOutputs * T::kWChunks; i += T::kThreads) {
       int o = i / T::kWChunks, c = i % T::kWChunks, k = step * T::kDeep + c * (16 / sizeof(W));
@@ -106,7 +106,6 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
   __syncthreads();
 
   float* rows = reinterpret_cast<float*>(shared) + warp * 16 * T::kPitch;
-  int64_t pixels = int64_t{p.y_rows} * p.ow;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     sums.lay_down(i, rows, lane);
@@ -116,6 +115,8 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
       int64_t pixel = pixel0 + down + 16 * i + row;
       int o = output0 + beside + column;
       if (pixel >= pixels) continue;
+      if constexpr (kParts)
+        pixel = (part.y + pixel / part.columns * p.up) * p.ow + part.x + pixel % part.columns * p.up;
       const float* four = &rows[row * T::kPitch + column];
       if (p.by_fours && o < og)
         store_four(p, image, pixel, group * og + o, four);
@@ -126,9 +127,14 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Convolution p) {
   }
 }
 
+constexpr int kPartsOutputs = 64;  // of the tiles that there are for parts
+
 template <class T, class Sums, bool kWhole>
 void run_tiles(const Convolution& p, int64_t images) {
-  launch(conv2d_kernel<T, Sums, kWhole>, grid_of(p, images, T::kPixels, T::kOutputs), T::kThreads, p);
+  const dim3 grid = grid_of(p, images, T::kPixels, T::kOutputs);
+  if constexpr (T::kOutputs == kPartsOutputs)
+    if (p.up > 1) return launch(conv2d_kernel<T, Sums, kWhole, true>, grid, T::kThreads, p);
+  launch(conv2d_kernel<T, Sums, kWhole, false>, grid, T::kThreads, p);
 }
 
 // May chunks of x be copied whole?
@@ -137,9 +143,10 @@ inline bool has_whole_chunks(const Convolution& p) {
 }
 
 // The width that costs least: a tile's pixels are as much work to fetch as some outputs.
-inline int tile_width(int outputs, std::initializer_list<int> widest_first) {
+inline int tile_width(const Convolution& p, std::initializer_list<int> widest_first) {
   constexpr int kPixelsCost = 32;
-  int best = 0, least = 0;
+  if (p.up > 1) return kPartsOutputs;
+  int best = 0, least = 0, outputs = p.o / p.groups;
   for (int width : widest_first) {
     int cost = (outputs + width - 1) / width * (width + kPixelsCost);
     if (best == 0 || cost < least) best = width, least = cost;

@@ -61,6 +61,12 @@ const std::vector<ConvCase> kCases = {
     {{1, 35, 37, 8}, {48, 3, 3, 8}, {.padding = 1}},  // tiles of pixels, and parts of the gradient's sum
     {{2, 7, 9, 8}, {20, 5, 3, 8}, {.stride = 2, .padding = 2}},
     {{1, 9, 9, 16}, {24, 3, 3, 8}, {.padding = 2, .dilation = 2, .groups = 2}},
+    // Strides: parts of the gradient in x with several taps, with one and with none, dilation beside them.
+    {{1, 8, 10, 16}, {8, 4, 4, 16}, {.stride = 2, .padding = 1}},
+    {{2, 13, 17, 8}, {16, 3, 3, 4}, {.stride = 2, .padding = 3, .dilation = 2, .groups = 2}},
+    {{1, 11, 9, 4}, {6, 5, 2, 4}, {.stride = 3, .padding = 1}},
+    {{1, 7, 5, 3}, {8, 1, 1, 3}, {.stride = 2}},
+    {{2, 13, 9, 8}, {2, 5, 3, 3, 8}, {.stride = 4, .padding = 2, .dilation = 3}},
 };
 
 // The result, and the gradients in x, w, b and the residual, each of its input's type.
