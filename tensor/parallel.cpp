@@ -26,7 +26,7 @@ void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, in
   }
   std::exception_ptr failure;
   std::mutex mutex;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 1)
   for (int64_t c = 0; c < chunks; ++c) {
     try {
       run(c);
