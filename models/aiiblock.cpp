@@ -14,7 +14,6 @@
 #include "ops/reduce.h"
 #include "ops/reshape.h"
 #include "ops/slice.h"
-#include "ops/window_means.h"
 
 namespace dgp {
 
@@ -150,9 +149,10 @@ Var AIIBlock::operator()(const Var& x, Form form) const {
   if (form == Form::folded) {
     ConvWeights w1 = first();
     int64_t k = w1.weight.dim(1);
-    Var h = conv2d(x, w1.weight, w1.bias,
-                   {.padding = k / 2, .activation = Activation::leaky_relu, .slope = kLeakySlope});
-    ConvWeights w2 = second(window_means(h, k));
+    auto [h, means] = conv2d_window_means(
+        x, w1.weight, w1.bias, {.padding = k / 2, .activation = Activation::leaky_relu, .slope = kLeakySlope},
+        k);
+    ConvWeights w2 = second(means);
     return conv2d(h, w2.weight, w2.bias, {.padding = k / 2}, x);
   }
   auto run = [&](const DGConv& conv, const Var& input) {

@@ -86,7 +86,7 @@ static float slope_of(const Conv2dOptions& options) {
 }
 
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
-                      const Tensor& residual) {
+                      const Tensor& residual, double* totals) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
   g.b_per_image = b.defined() && b.rank() == 2;
   if (x.device() == Device::cuda) {
@@ -98,7 +98,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
   Tensor y({g.n, g.oh, g.ow, g.o});
   run_forward(g, pack_weights(g, w, false), slope_of(options), x.data<float>(),
               b.defined() ? b.data<float>() : nullptr, residual.defined() ? residual.data<float>() : nullptr,
-              y.data<float>());
+              y.data<float>(), totals);
   return y;
 }
 
@@ -157,10 +157,12 @@ void activation_gradient(const Tensor& dy, const Tensor& a, T slope, const Tenso
 }
 
 // Overwrites dy where nobody else holds it.
-Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options, const Tensor& db) {
-  if (!a.defined() && !db.defined()) return dy;
+Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions& options, const Tensor& db,
+                          const cpu::WindowPart& part) {
+  const bool changes = a.defined() || part.of_means.defined();
+  if (!changes && !db.defined()) return dy;
   Tensor dz;
-  if (a.defined())
+  if (changes)
     dz = dy.device() == Device::cpu && dy.sole_owner() ? dy : Tensor(dy.shape(), dy.dtype(), dy.device());
   if (dy.device() == Device::cuda) {
     if (dz.defined()) cuda::activation_gradient(dy, a, cpu::slope_of(options), dz);
@@ -169,8 +171,9 @@ Tensor through_activation(const Tensor& dy, const Tensor& a, const Conv2dOptions
   }
   if (dy.dtype() == DType::f32) {
     auto data = [](const Tensor& t) { return t.defined() ? t.data<float>() : nullptr; };
-    cpu::run_activation_gradient(dy.dim(0), dy.dim(1) * dy.dim(2), dy.dim(3), dy.data<float>(), data(a),
-                                 cpu::slope_of(options), data(dz), data(db), db.defined() && db.rank() == 2);
+    cpu::run_activation_gradient({dy.dim(0), dy.dim(1), dy.dim(2), dy.dim(3), dy.data<float>(), data(a),
+                                  cpu::slope_of(options), data(dz), data(db), db.defined() && db.rank() == 2},
+                                 part);
   } else {
     double slope = options.activation == Activation::relu ? 0 : options.slope;
     activation_gradient<double>(dy, a, slope, dz, db);
@@ -199,6 +202,11 @@ std::pair<Tensor, Tensor> with_residual(const ConvGeometry& g, const Tensor& x, 
 }  // namespace
 
 Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options, const Var& residual) {
+  return cpu::conv2d_and_means(x, w, b, options, residual, {});
+}
+
+Var cpu::conv2d_and_means(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options,
+                          const Var& residual, const ForMeans& means) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
   check_extras(g, x.value(), w.value(), b.value(), residual.value(), options);
   bool masks = options.activation != Activation::none && recording({x, w, b});
@@ -206,26 +214,27 @@ Var conv2d(const Var& x, const Var& w, const Var& b, const Conv2dOptions& option
   if (masks && residual.defined()) {
     std::tie(a, y) = with_residual(g, x.value(), w.value(), b.value(), options, residual.value());
   } else {
-    y = cpu::conv2d_forward(x.value(), w.value(), b.value(), options, residual.value());
+    y = conv2d_forward(x.value(), w.value(), b.value(), options, residual.value(), means.totals);
     if (masks) a = y;
   }
   Shape bias = b.defined() ? b.shape() : Shape{};
   DType added = residual.defined() ? residual.dtype() : y.dtype();
-  return record(
-      y, {x, w, b, residual},
-      [x = x.value(), w = w.value(), a, options, bias, added](const Tensor& dy, const Wanted& wanted) {
-        std::vector<Tensor> grads(4);
-        if (wanted[3]) grads[3] = dy.to(added);
-        if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
-        if (wanted[2]) grads[2] = Tensor(bias, w.dtype(), dy.device());
-        Tensor dz = through_activation(dy, a, options, grads[2]);
-        observe(__FILE__, "dz, db", dy.shape());
-        if (wanted[0]) grads[0] = cpu::add_backward_data(take_sum(0), dz, w, x.shape(), x.dtype(), options);
-        observe(__FILE__, "dx", dy.shape());
-        if (wanted[1]) grads[1] = cpu::conv2d_backward_weight(dz, x, w.shape(), options);
-        observe(__FILE__, "dw", dy.shape());
-        return grads;
-      });
+  return record(y, {x, w, b, residual},
+                [x = x.value(), w = w.value(), a, options, bias, added, part = means.part](
+                    const Tensor& dy, const Wanted& wanted) {
+                  std::vector<Tensor> grads(4);
+                  if (wanted[3]) grads[3] = dy.to(added);
+                  if (!wanted[0] && !wanted[1] && !wanted[2]) return grads;
+                  if (wanted[2]) grads[2] = Tensor(bias, w.dtype(), dy.device());
+                  Tensor dz = through_activation(dy, a, options, grads[2], part ? *part : WindowPart());
+                  observe(__FILE__, "dz, db", dy.shape());
+                  if (wanted[0])
+                    grads[0] = add_backward_data(take_sum(0), dz, w, x.shape(), x.dtype(), options);
+                  observe(__FILE__, "dx", dy.shape());
+                  if (wanted[1]) grads[1] = conv2d_backward_weight(dz, x, w.shape(), options);
+                  observe(__FILE__, "dw", dy.shape());
+                  return grads;
+                });
 }
 
 struct PreparedConv2d::Impl {

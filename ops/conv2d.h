@@ -38,6 +38,15 @@ struct Conv2dOptions {
 Var conv2d(const Var& x, const Var& w, const Var& b = {}, const Conv2dOptions& options = {},
            const Var& residual = {});
 
+// y = conv2d(x, w, b, options) and means = window_means(y, k) (ops/window_means.h). In f32 on the CPU with
+// fewer passes over y: the pixels are summed as they are stored, and the means' gradient is added where that
+// of the activation is taken.
+struct Conv2dMeans {
+  Var y, means;
+};
+Conv2dMeans conv2d_window_means(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options,
+                                int64_t k);
+
 // Sizes of one convolution, and which rows of its images are in memory: x holds input rows
 // [x_first, x_first + x_rows) of h, y output rows [y_first, y_first + y_rows) of oh.
 struct ConvGeometry {
@@ -52,8 +61,9 @@ ConvGeometry conv_geometry(const Shape& x, const Shape& w, const Conv2dOptions& 
 namespace cpu {
 
 // y = activation(conv(x, w) + b) + residual; b and residual may be undefined.
+// totals: null, or of f32 on the CPU [N,O], receives the sums of y's pixels.
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
-                      const Tensor& residual = {});
+                      const Tensor& residual = {}, double* totals = nullptr);
 // Gradients of the convolution alone; dy is what the activation lets through. stride, padding, dilation and
 // groups of the options are read.
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options);

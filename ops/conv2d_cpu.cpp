@@ -5,6 +5,7 @@
 #include <cstring>
 #include <unistd.h>
 
+#include "ops/window_means.h"
 #include "tensor/allocator.h"
 #include "tensor/isa.h"
 #include "tensor/parallel.h"
@@ -99,7 +100,8 @@ ImageRows group_of(const ImageRows& image, int64_t group, int64_t groups) {
 }
 
 void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, const ImageRows& x,
-                  int64_t padding, const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride) {
+                  int64_t padding, const ImageRows& y, const Epilogue& epilogue, int64_t bias_stride,
+                  double* totals = nullptr) {
   const Kernels& kernels = *weights.kernels;
   int64_t c = x.channels / groups, o = y.channels / groups;
   int64_t block = kernels.winograd_block(c, o, l2_bytes()), parts = images * groups;
@@ -112,6 +114,7 @@ void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, 
   int64_t blocks = chunks.total / parts;
   auto forward = weights.bf16 ? weights.bf16->winograd_forward : kernels.winograd_forward;
   bool stream = streams(kernels, images, group_of(y, 0, groups));
+  std::vector<double> sums(totals ? static_cast<size_t>(chunks.total * o) : 0);  // of each block
   parallel_for(chunks.total, chunks.grain, [&](int64_t begin, int64_t end) {
     Scratch scratch(kernels.winograd_scratch(c, block));
     for (int64_t i = begin; i < end; ++i) {
@@ -120,6 +123,7 @@ void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, 
       const float* u = weights.u.data<float>() + n * weights.image_size + group * weights.group_size;
       WinogradForward args{group_of(x, group, groups), padding, u, group_of(y, group, groups), epilogue};
       args.epilogue.stream = stream;
+      if (totals) args.epilogue.sums = sums.data() + i * o;
       args.x.data += n * x.rows * x.width * x.pixel;
       args.y.data += n * y_image;
       if (epilogue.bias) args.epilogue.bias += n * bias_stride + group * o;
@@ -127,6 +131,25 @@ void run_winograd(const PackedWeights& weights, int64_t images, int64_t groups, 
       forward(args, first, std::min(first + block, chunks.per_image), scratch.data());
     }
   });
+  if (!totals) return;
+  std::fill(totals, totals + images * y.channels, 0.0);
+  for (int64_t i = 0; i < chunks.total; ++i)
+    for (int64_t k = 0; k < o; ++k) totals[i / blocks * o + k] += sums[static_cast<size_t>(i * o + k)];
+}
+
+// totals [N,O] = the sums of y's pixels.
+void sum_pixels(const Kernels& kernels, int64_t images, const ImageRows& y, double* totals) {
+  std::vector<double> rows(static_cast<size_t>(images * y.rows * y.channels));
+  parallel_for(images * y.rows, std::max<int64_t>(1, kPointwiseGrain / (y.width * y.channels)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t r = begin; r < end; ++r)
+                   kernels.row_sums(y.data + r * y.width * y.channels, y.width, y.channels,
+                                    rows.data() + r * y.channels);
+               });
+  std::fill(totals, totals + images * y.channels, 0.0);
+  for (int64_t r = 0; r < images * y.rows; ++r)
+    for (int64_t k = 0; k < y.channels; ++k)
+      totals[r / y.rows * y.channels + k] += rows[static_cast<size_t>(r * y.channels + k)];
 }
 
 // Adds `parts` arrays of `size` floats in order.
@@ -342,14 +365,15 @@ PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transpos
 }
 
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
-                 const float* b, const float* residual, float* y) {
+                 const float* b, const float* residual, float* y, double* totals) {
   ImageRows in{x, g.h, g.x_first, g.x_rows, g.w, g.c, g.c};
   ImageRows out{y, g.oh, g.y_first, g.y_rows, g.ow, g.o, g.o};
   Epilogue epilogue{b, residual, slope, false};
   int64_t bias_stride = g.b_per_image ? g.o : 0;
   if (weights.winograd)
-    return run_winograd(weights, g.n, g.groups, in, g.padding, out, epilogue, bias_stride);
+    return run_winograd(weights, g.n, g.groups, in, g.padding, out, epilogue, bias_stride, totals);
   run_direct(weights, g.n, in, out, g.groups, g.stride, 1, epilogue, bias_stride);
+  if (totals) sum_pixels(*weights.kernels, g.n, out, totals);
 }
 
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
@@ -365,23 +389,33 @@ void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x,
   direct_backward_weight(g, dy, x, dw);
 }
 
-void run_activation_gradient(int64_t images, int64_t pixels, int64_t o, const float* dy, const float* a,
-                             float slope, float* dz, float* db, bool per_image) {
+void run_activation_gradient(const ActivationGradient& args, const WindowPart& part) {
   const Kernels& kernels = active_kernels();
-  int64_t grain = std::max<int64_t>(1, kPointwiseGrain / o), chunks = (pixels + grain - 1) / grain;
-  Tensor sums = Tensor::zeros({images * chunks, o});
-  parallel_for(images * chunks, 1, [&](int64_t index, int64_t) {
-    int64_t first = index % chunks * grain, at = (index / chunks * pixels + first) * o;
-    kernels.activation_gradient(std::min(grain, pixels - first), o, dy + at, a ? a + at : nullptr, slope,
-                                dz ? dz + at : nullptr, db ? sums.data<float>() + index * o : nullptr);
+  int64_t o = args.o, row = args.columns * o, grain = std::max<int64_t>(1, 4 * kPointwiseGrain / row);
+  int64_t chunks = (args.rows + grain - 1) / grain;
+  Tensor sums = Tensor::zeros({args.images * chunks, o});
+  parallel_for(args.images * chunks, 1, [&](int64_t index, int64_t) {
+    int64_t n = index / chunks, first = index % chunks * grain, last = std::min(first + grain, args.rows);
+    float* sum = args.db ? sums.data<float>() + index * o : nullptr;
+    auto run = [&](int64_t y, int64_t count, const float* part_row) {
+      int64_t at = (n * args.rows + y) * row;
+      kernels.activation_gradient(count * args.columns, o, args.dy + at, part_row,
+                                  args.a ? args.a + at : nullptr, args.slope,
+                                  args.dz ? args.dz + at : nullptr, sum);
+    };
+    if (!part.of_means.defined()) return run(first, last - first, nullptr);
+    WindowGradientRows parts(part.of_means.data<float>() + n * part.k * part.k * o, args.rows, args.columns,
+                             o, part.k);
+    for (int64_t y = first; y < last; ++y) run(y, 1, parts.row(y));
   });
-  if (!db) return;
-  for (int64_t n = 0; n < (per_image ? images : 1); ++n) {
-    int64_t begin = per_image ? n * chunks : 0, end = per_image ? begin + chunks : images * chunks;
+  if (!args.db) return;
+  for (int64_t n = 0; n < (args.per_image ? args.images : 1); ++n) {
+    int64_t begin = args.per_image ? n * chunks : 0,
+            end = args.per_image ? begin + chunks : args.images * chunks;
     for (int64_t k = 0; k < o; ++k) {
       double sum = 0;
       for (int64_t i = begin; i < end; ++i) sum += double(sums.data<float>()[i * o + k]);
-      db[n * o + k] = static_cast<float>(sum);
+      args.db[n * o + k] = static_cast<float>(sum);
     }
   }
 }

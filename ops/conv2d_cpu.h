@@ -2,6 +2,8 @@
 // weights made ready for it. Chunks are fixed by shapes alone, partial sums are added in chunk order.
 #pragma once
 
+#include <memory>
+
 #include "ops/conv2d.h"
 #include "ops/kernels/active.h"
 
@@ -28,9 +30,10 @@ struct PackedWeights {
 PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed,
                            Precision precision = Precision::full);
 
-// y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null.
+// y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null. totals
+// [N,O], or null: receives the sums of y's pixels.
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
-                 const float* b, const float* residual, float* y);
+                 const float* b, const float* residual, float* y, double* totals = nullptr);
 // dx = gradient + sum; sum may be null, or dx itself.
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
                        float* dx);
@@ -41,9 +44,31 @@ void run_backward_weight(const ConvGeometry& g, const float* dy, const float* x,
 Tensor add_backward_data(Tensor sum, const Tensor& dy, const Tensor& w, const Shape& x, DType type,
                          const Conv2dOptions& options);
 
-// dz = dy * activation'(z), where a = activation(z) has the sign of z, or dz = dy without a; db (or null) is
-// the sum of dz over pixels, and over images unless per_image. dz may be null, or dy itself.
-void run_activation_gradient(int64_t images, int64_t pixels, int64_t o, const float* dy, const float* a,
-                             float slope, float* dz, float* db, bool per_image);
+// A part of dy that is known late, and all the same along a row but for the ends: the gradient [N,k,k,O] of
+// window_means (ops/window_means.h). Undefined: none.
+struct WindowPart {
+  Tensor of_means;
+  int64_t k = 0;
+};
+
+// conv2d with what it shares with the means of its result: sums to write, [N,O], and the part of dy that
+// backward() leaves there.
+struct ForMeans {
+  double* totals = nullptr;
+  std::shared_ptr<const WindowPart> part;
+};
+Var conv2d_and_means(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options,
+                     const Var& residual, const ForMeans& means);
+
+// dz = (dy + part) * activation'(z), where a = activation(z) has the sign of z, or dz = dy + part without a;
+// db (or null) is the sum of dz over pixels, and over images unless per_image. dz may be null, or dy itself.
+struct ActivationGradient {
+  int64_t images, rows, columns, o;
+  const float *dy, *a;
+  float slope;
+  float *dz, *db;
+  bool per_image;
+};
+void run_activation_gradient(const ActivationGradient& args, const WindowPart& part = {});
 
 }  // namespace dgp::cpu

@@ -89,6 +89,77 @@ void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t 
   }
 }
 
+Tensor window_means_of_totals(const Tensor& x, const double* totals, int64_t k) {
+  int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
+  Tensor means({n, k, k, channels});
+  parallel_for(n, 1, [&](int64_t i, int64_t) {
+    const float* image = x.data<float>() + i * height * width * channels;
+    std::vector<double> sums(static_cast<size_t>(k * line)), row(static_cast<size_t>(channels));
+    auto add = [&](double* to, const double* from, double sign) {
+      for (int64_t c = 0; c < channels; ++c) to[c] += sign * from[c];
+    };
+    for (int64_t shift = 0; shift < k * k; ++shift)
+      add(sums.data() + shift * channels, totals + i * channels, 1);
+    for (int64_t y = 0; y < height; ++y) {
+      // What the windows leave out: the whole row, or a few pixels at an end of it.
+      const bool at_border = y < k / 2 || y >= height - k / 2;
+      if (at_border) active_kernels().row_sums(image + y * width * channels, width, channels, row.data());
+      for (int64_t shift = 0; shift < k * k; ++shift) {
+        double* to = sums.data() + shift * channels;
+        if (at_border && !covered(shift / k, k, height).holds(y)) {
+          add(to, row.data(), -1);
+          continue;
+        }
+        Range range = covered(shift % k, k, width);
+        for (int64_t column = 0; column < width; ++column) {
+          if (range.begin < range.end && column == range.begin) column = range.end;
+          if (column >= width) break;
+          const float* pixel = image + (y * width + column) * channels;
+          for (int64_t c = 0; c < channels; ++c) to[c] -= static_cast<double>(pixel[c]);
+        }
+      }
+    }
+    float* m = means.data<float>() + i * k * line;
+    for (size_t c = 0; c < sums.size(); ++c)
+      m[c] = static_cast<float>(sums[c] / static_cast<double>(height * width));
+  });
+  return means;
+}
+
+Tensor window_means_gradient(const Tensor& dm, int64_t k, const Shape& x, Tensor sum) {
+  bool in_place = sum.defined() && sum.sole_owner();
+  Tensor dx = in_place ? sum : Tensor(x, dm.dtype());
+  int64_t height = x[1], width = x[2], channels = x[3], row = width * channels;
+  dispatch_float(dm.dtype(), "window_means", [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for(x[0] * height, row_grain(row), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        backward_row(dm.data<T>() + r / height * k * k * channels, r % height, height, width, channels, k,
+                     in_place, dx.data<T>() + r * row);
+    });
+  });
+  if (!in_place) accumulate(dx, sum);
+  return dx;
+}
+
+WindowGradientRows::WindowGradientRows(const float* dm, int64_t height, int64_t width, int64_t channels,
+                                       int64_t k)
+    : dm_(dm),
+      height_(height),
+      width_(width),
+      channels_(channels),
+      k_(k),
+      row_(static_cast<size_t>(width * channels)) {}
+
+const float* WindowGradientRows::row(int64_t y) {
+  // The windows' rows that cover y; all inner rows of an image have the same.
+  int64_t first = std::max<int64_t>(0, y + k_ / 2 - height_ + 1), last = std::min(k_ - 1, y + k_ / 2);
+  if (first != first_ || last != last_)
+    backward_row(dm_, y, height_, width_, channels_, k_, false, row_.data());
+  first_ = first, last_ = last;
+  return row_.data();
+}
+
 }  // namespace cpu
 
 Var window_means(const Var& x, int64_t k) {
@@ -127,20 +198,7 @@ Var window_means(const Var& x, int64_t k) {
       cuda::window_means_backward(dy, k, dx);
       return std::vector<Tensor>{dx};
     }
-    Tensor sum = take_sum(0);
-    bool in_place = sum.defined() && sum.sole_owner();
-    Tensor dx = in_place ? sum : Tensor(shape, dy.dtype());
-    int64_t height = shape[1], width = shape[2], channels = shape[3], row = width * channels;
-    dispatch_float(dy.dtype(), "window_means", [&](auto zero) {
-      using T = decltype(zero);
-      parallel_for(shape[0] * height, row_grain(row), [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          backward_row(dy.data<T>() + r / height * k * k * channels, r % height, height, width, channels, k,
-                       in_place, dx.data<T>() + r * row);
-      });
-    });
-    if (!in_place) accumulate(dx, sum);
-    return std::vector<Tensor>{dx};
+    return std::vector<Tensor>{cpu::window_means_gradient(dy, k, shape, take_sum(0))};
   });
 }
 

@@ -4,6 +4,8 @@
 // convolution that they gate is computed (block folding).
 #pragma once
 
+#include <vector>
+
 #include "autograd/var.h"
 #include "tensor/cuda.h"
 
@@ -13,6 +15,24 @@ namespace dgp {
 Var window_means(const Var& x, int64_t k);
 
 namespace cpu {
+
+// The same of f32 from the sums of an image's pixels, totals [N,C], which leaves the borders to be read.
+Tensor window_means_of_totals(const Tensor& x, const double* totals, int64_t k);
+
+// The gradient in x, f32 or f64, from dm [N,k,k,C]; added to `sum`, unless that is undefined.
+Tensor window_means_gradient(const Tensor& dm, int64_t k, const Shape& x, Tensor sum);
+
+// The same, f32, row after row of one image, without a sum: dm [k,k,C].
+class WindowGradientRows {
+ public:
+  WindowGradientRows(const float* dm, int64_t height, int64_t width, int64_t channels, int64_t k);
+  const float* row(int64_t y);  // [W,C], until the next call
+
+ private:
+  const float* dm_;
+  int64_t height_, width_, channels_, k_, first_ = -1, last_ = -1;  // of dm's rows, in what row_ holds
+  std::vector<float> row_;
+};
 
 // Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. f32 rows are summed in segments
 // of 16 pixels counted from the left, the segments in double, so the result depends on the row alone.

@@ -262,13 +262,22 @@ void direct_gradient_finish(const DirectGradient& args, const float* sums, float
   }
 }
 
-void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* a, float slope, float* dz,
-                         float* sum) {
+void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* part, const float* a,
+                         float slope, float* dz, float* sum) {
+  if (o < kLanes && pixels >= kLanes) {  // kLanes pixels of o channels are one of kLanes * o
+    int64_t groups = pixels / kLanes, done = groups * kLanes * o;
+    float sums[kLanes * kLanes] = {};
+    activation_gradient(groups, kLanes * o, dy, part, a, slope, dz, sum ? sums : nullptr);
+    for (int64_t i = 0; sum && i < kLanes * o; ++i) sum[i % o] += sums[i];
+    return activation_gradient(pixels % kLanes, o, dy + done, part ? part + done : nullptr,
+                               a ? a + done : nullptr, slope, dz ? dz + done : nullptr, sum);
+  }
   int64_t whole = o / kLanes * kLanes;
   for (int64_t p = 0; p < pixels; ++p) {
     const float* d = dy + p * o;
     for (int64_t k = 0; k < whole; k += kLanes) {
       V v = load<kLanes>(d + k);
+      if (part) v = v + load<kLanes>(part + p * o + k);
       if (a) {
         V sign = load<kLanes>(a + p * o + k);
         v = sign > 0.0f ? v : v * slope;
@@ -277,7 +286,8 @@ void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float
       if (sum) store<kLanes>(sum + k, load<kLanes>(sum + k) + v);
     }
     for (int64_t k = whole; k < o; ++k) {
-      float v = a && !(a[p * o + k] > 0) ? d[k] * slope : d[k];
+      float v = part ? d[k] + part[p * o + k] : d[k];
+      if (a && !(a[p * o + k] > 0)) v *= slope;
       if (dz) dz[p * o + k] = v;
       if (sum) sum[k] += v;
     }

@@ -23,10 +23,11 @@ struct ImageRows {
 
 // What follows the sum of a convolution: y = leaky(sum + bias, slope) + residual.
 struct Epilogue {
-  const float* bias;      // [O] or null
-  const float* residual;  // rows as the output, or null
-  float slope;            // 1: no activation, 0: relu
-  bool stream;            // store past the caches
+  const float* bias;       // [O] or null
+  const float* residual;   // rows as the output, or null
+  float slope;             // 1: no activation, 0: relu
+  bool stream;             // store past the caches
+  double* sums = nullptr;  // [O] += the pixels of y, by Winograd's kernels; or null
 };
 
 // 3x3, stride 1, dilation 1, one group at a time: Winograd F(4x4, 3x3), see winograd.h. Tiles are 4x4
@@ -132,10 +133,10 @@ struct Kernels {
                           float* scratch);
   void (*direct_gradient_finish)(const DirectGradient& args, const float* sums, float* dw);
 
-  // dz = dy where a > 0, slope * dy elsewhere; without a, dz = dy. sum[o] += dz, pixel after pixel. dz and
-  // sum may be null.
-  void (*activation_gradient)(int64_t pixels, int64_t o, const float* dy, const float* a, float slope,
-                              float* dz, float* sum);
+  // With d = dy + part: dz = d where a > 0, slope * d elsewhere; without a, dz = d. sum[o] += dz over the
+  // pixels. part, a, dz and sum may be null.
+  void (*activation_gradient)(int64_t pixels, int64_t o, const float* dy, const float* part, const float* a,
+                              float slope, float* dz, float* sum);
 
   // sums [C] of row [W,C]: see row_sums.cpp.
   void (*row_sums)(const float* row, int64_t width, int64_t channels, double* sums);
@@ -181,8 +182,8 @@ int64_t direct_gradient_size(const DirectGradient& args);
 int64_t direct_gradient_scratch(const DirectGradient& args, int64_t rows);
 void direct_gradient(const DirectGradient& args, int64_t q_begin, int64_t q_end, float* dw, float* scratch);
 void direct_gradient_finish(const DirectGradient& args, const float* sums, float* dw);
-void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* a, float slope, float* dz,
-                         float* sum);
+void activation_gradient(int64_t pixels, int64_t o, const float* dy, const float* part, const float* a,
+                         float slope, float* dz, float* sum);
 void row_sums(const float* row, int64_t width, int64_t channels, double* sums);
 }  // namespace DGP_ISA
 

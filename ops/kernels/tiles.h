@@ -55,23 +55,27 @@ inline Window window_at(const ImageRows& image, int64_t y, int64_t x, int64_t si
   return {room, size * padded, padded};
 }
 
-// y = leaky(v + bias, slope) + residual for one vector of channels, `count` of them to be stored.
+// y = leaky(v + bias, slope) + residual for one vector of channels, `count` of them to be stored; returns y.
 struct Finish {
   V bias;
   float slope;
   bool activate, stream;
   int64_t count;
 
-  DGP_INLINE void operator()(V v, const float* residual, float* y) const {
+  DGP_INLINE V operator()(V v, const float* residual, float* y) const {
     v = v + bias;
     if (activate) v = leaky<kLanes>(v, slope);
     if (count < kLanes) {
       if (residual) v = v + load_part<kLanes>(residual, count);
-      return store_part<kLanes>(y, v, count);
+      store_part<kLanes>(y, v, count);
+      return v;
     }
     if (residual) v = v + load<kLanes>(residual);
-    if (stream) return dgp::stream<kLanes>(y, v);
-    store<kLanes>(y, v);
+    if (stream)
+      dgp::stream<kLanes>(y, v);
+    else
+      store<kLanes>(y, v);
+    return v;
   }
 };
 

@@ -92,8 +92,8 @@ struct Target {
 };
 
 // One tile of `vectors` neighbouring vectors of channels, so that a cache line of y is written in one go.
-template <int vectors, bool odd>
-DGP_INLINE void put_rows(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
+template <int vectors, bool odd, bool sums>
+DGP_INLINE void put_rows(const float* m, int64_t m_plane, const Finish* finish, const Target& to, V* total) {
   V y[vectors][2][4];
 #pragma GCC unroll 2
   for (int v = 0; v < vectors; ++v) output_row_pair<odd>(m + v * kLanes, m_plane, y[v][0], y[v][1]);
@@ -105,19 +105,28 @@ DGP_INLINE void put_rows(const float* m, int64_t m_plane, const Finish* finish, 
     for (int64_t j = 0; j < 4; ++j, at += to.pixel) {
       if (j >= to.columns) break;
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v)
-        finish[v](y[v][r][j], to.residual ? to.residual + at + v * kLanes : nullptr, to.y + at + v * kLanes);
+      for (int v = 0; v < vectors; ++v) {
+        const float* residual = to.residual ? to.residual + at + v * kLanes : nullptr;
+        V stored = finish[v](y[v][r][j], residual, to.y + at + v * kLanes);
+        if constexpr (sums) total[v] = total[v] + stored;
+      }
     }
   }
 }
 
-template <int vectors>
-DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
-  put_rows<vectors, false>(m, m_plane, finish, to);
-  put_rows<vectors, true>(m, m_plane, finish, to);
+template <int vectors, bool sums>
+DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to, V* totals) {
+  V total[vectors];
+  if constexpr (sums)
+    for (int v = 0; v < vectors; ++v) total[v] = totals[v];
+  put_rows<vectors, false, sums>(m, m_plane, finish, to, total);
+  put_rows<vectors, true, sums>(m, m_plane, finish, to, total);
+  if constexpr (sums)
+    for (int v = 0; v < vectors; ++v) totals[v] = total[v];
 }
 
 // y = A^T m A for one panel of all tiles.
+template <bool sums>
 void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const Panel& panel, const float* m,
                int64_t m_plane) {
   const ImageRows& y = args.y;
@@ -125,6 +134,7 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const 
   Finish finish[kPanelVectors];
   for (int64_t i = 0; i < kPanelVectors; ++i)
     if (i < panel.vectors) finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
+  V totals[kPanelVectors] = {};
   TileAt at(begin, y.width);
   for (int64_t t = 0; t < tiles; ++t, at.next()) {
     int64_t first = (at.row * y.width + at.column) * y.pixel + panel.first;
@@ -136,14 +146,18 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const 
               y.width - at.column < 4 ? y.width - at.column : 4};
     for (int64_t i = 0; i < panel.vectors; i += 2) {
       if (panel.vectors - i >= 2) {
-        put_tile<2>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
+        put_tile<2, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to, totals + i);
       } else {
-        put_tile<1>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
+        put_tile<1, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to, totals + i);
       }
       to.y += 2 * kLanes;
       if (to.residual) to.residual += 2 * kLanes;
     }
   }
+  if constexpr (sums)
+    for (int64_t i = 0; i < panel.vectors; ++i)
+      for (int64_t lane = 0; lane < finish[i].count; ++lane)
+        args.epilogue.sums[panel.first + i * kLanes + lane] += static_cast<double>(totals[i][lane]);
 }
 
 template <class Product>
@@ -165,7 +179,10 @@ void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, 
                 chunk);
     IntoPlanes into{m, m_plane, panel.vectors * kLanes, ahead};
     multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, into);
-    put_tiles(args, tile_begin, tiles, panel, m, m_plane);
+    if (args.epilogue.sums)
+      put_tiles<true>(args, tile_begin, tiles, panel, m, m_plane);
+    else
+      put_tiles<false>(args, tile_begin, tiles, panel, m, m_plane);
   }
   if (args.epilogue.stream) stream_fence();
 }

@@ -92,3 +92,33 @@ TEST_CASE("window means in f32, on the CPU and the GPU", "[window_means]") {
       check_cuda(f, {random_f64(shape, 7)});
     }
 }
+
+TEST_CASE("a convolution with the means of its windows is the two of them", "[window_means]") {
+  struct Case {
+    Shape x;
+    int64_t outputs, kernel, k;
+    Conv2dOptions options;
+    bool bias, used;  // used: y itself as well
+  };
+  Conv2dOptions leaky{.padding = 1, .activation = Activation::leaky_relu}, plain{.padding = 1},
+      relu{.stride = 2, .padding = 1, .activation = Activation::relu},
+      groups{.padding = 1, .groups = 2, .activation = Activation::leaky_relu};
+  for (const Case& c : {Case{{2, 9, 13, 8}, 20, 3, 3, leaky, true, true},
+                        {{2, 9, 13, 8}, 20, 3, 3, leaky, true, false},
+                        {{1, 5, 6, 8}, 3, 3, 5, leaky, true, true},
+                        {{3, 2, 70, 17}, 16, 3, 3, plain, false, true},
+                        {{2, 7, 2, 16}, 70, 3, 3, groups, true, true},
+                        {{2, 5, 70, 3}, 3, 3, 3, plain, true, true},
+                        {{1, 8, 11, 4}, 5, 3, 3, relu, false, true},
+                        {{1, 1, 1, 2}, 2, 1, 1, {}, true, true}}) {
+    OpUnderTest f = [c](const std::vector<Var>& v) {
+      auto [y, means] = conv2d_window_means(v[0], v[1], c.bias ? v[2] : Var(), c.options, c.k);
+      Var flat = reshape(means, {-1});
+      return c.used ? concat({flat, reshape(square(y), {-1})}, 0) : flat;
+    };
+    std::vector<Tensor> inputs = {
+        random_f64(c.x, 1), random_f64({c.outputs, c.kernel, c.kernel, c.x.back() / c.options.groups}, 2)};
+    if (c.bias) inputs.push_back(random_f64({c.outputs}, 3));
+    check_large(f, inputs);
+  }
+}
