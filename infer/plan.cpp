@@ -15,25 +15,6 @@ namespace {
 
 double bytes_of(const Tensor& t) { return static_cast<double>(t.nbytes()); }
 
-// Window sums of rows of h [1,R,W,C], from row `first` of `height`, added to `sums` [k,k,C].
-void sum_rows(const Tensor& h, int64_t first, int64_t height, int64_t k, const Tensor& row_sums,
-              std::vector<double>& sums) {
-  int64_t width = h.dim(2), channels = h.dim(3);
-  double* of_rows = row_sums.data<double>();
-  parallel_for(h.dim(1), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      cpu::row_window_sums(h.data<float>() + r * width * channels, width, channels, k,
-                           of_rows + r * k * channels);
-  });
-  cpu::add_row_sums(of_rows, first, h.dim(1), height, channels, k, sums.data());
-}
-
-Tensor means_of(const std::vector<double>& sums, double pixels, int64_t k) {
-  Tensor means({1, k, k, static_cast<int64_t>(sums.size()) / (k * k)});
-  for (size_t i = 0; i < sums.size(); ++i) means.data<float>()[i] = static_cast<float>(sums[i] / pixels);
-  return means;
-}
-
 }  // namespace
 
 void check_weights(DGPNet& net) {
@@ -115,30 +96,33 @@ void Plan::run_block(size_t index, Workspace& space, const Tick& tick, const Lay
   int64_t height = f.height(), width = f.width(), channels = f.channels(), k = net_.config.kernel,
           halo = k / 2;
   RowWindow h(space.block_h);
-  auto append = [&](int64_t begin, int64_t end) {
+  auto append = [&](int64_t begin, int64_t end, const Tensor& tiles) {
     Tensor rows = h.append(end - begin);
     double work = first.multiply_adds * static_cast<double>((end - begin) * width);
     observed(observe, "first", block, work, 1.5 * bytes_of(rows), [&] {
       RowRange reads = with_halo(begin, end, halo, height);
       first.conv.run(f.read(reads.begin, reads.end, space.block_f), reads.begin, height, first.bias, {}, rows,
-                     begin);
+                     begin, tiles);
     });
     tick(work);
     return rows;
   };
 
   const int64_t inner = net_.config.branches() * channels;  // channels of h
-  std::vector<double> sums(static_cast<size_t>(k * k * inner));
+  cpu::WindowSums sums(height, width, inner, k);
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
-    Tensor rows = append(begin, end);
-    observed(observe, "sums", block, 0, bytes_of(rows),
-             [&] { sum_rows(rows, begin, height, k, space.block_row_sums, sums); });
+    Tensor tiles = RowStore(space.block_tiles).place(0, (end - begin + 3) / 4);
+    Tensor rows = append(begin, end, tiles);
+    observed(observe, "sums", block, 0, bytes_of(tiles),
+             [&] { sums.add(rows.data<float>(), begin, end - begin, tiles.data<float>()); });
     if (!tiling.keep) h.drop_before(end);
   });
   std::optional<PreparedConv2d> second;
   Tensor bias;
   observed(observe, "fold", block, 0, 0, [&] {
-    ConvWeights gated = net_.body[index].second(means_of(sums, static_cast<double>(height * width), k));
+    Tensor means({1, k, k, inner});
+    sums.means(means.data<float>());
+    ConvWeights gated = net_.body[index].second(means);
     second.emplace(gated.weight.value().reshape({channels, k, k, inner}), Conv2dOptions{.padding = halo},
                    precision_);
     bias = gated.bias.value().reshape({channels});
@@ -149,7 +133,7 @@ void Plan::run_block(size_t index, Workspace& space, const Tick& tick, const Lay
   if (!tiling.keep) h.restart();
   int64_t done = 0;
   for_each_band(height, tiling.rows, [&](int64_t begin, int64_t end) {
-    if (!tiling.keep) append(begin, end);
+    if (!tiling.keep) append(begin, end, {});
     int64_t ready = end == height ? height : round_down(end - halo, kRowGrid);
     if (ready == done) return;
     double pixels = static_cast<double>((ready - done) * width), work = second_multiply_adds_ * pixels;

@@ -9,7 +9,7 @@
 namespace dgp {
 namespace {
 
-constexpr int64_t kBandBytes = int64_t{1} << 22;    // of h in a band, a thread: read again while it is cached
+constexpr int64_t kBandBytes = int64_t{1} << 22;    // of h in a band, a thread
 constexpr int64_t kTileBytes = int64_t{1} << 26;    // of h in a tile that was chosen automatically
 constexpr int64_t kFinishBytes = int64_t{1} << 21;  // of a band behind the blocks, a thread
 constexpr int64_t kDirectRows = 8;                  // HR rows that the tail hands a thread
@@ -34,6 +34,9 @@ std::vector<Slot> slots(const DGPNetConfig& c, const Extent& lr, const Tiling& t
   int64_t window = t.keep ? height : std::min(height, t.rows + 2 * halo + kRowGrid);
   std::vector<Slot> s = {
       {kBlock, &Workspace::block_h, {window, width, c.branches() * c.channels}},
+      {kBlock,
+       &Workspace::block_tiles,
+       {(std::min(height, t.rows) + 3) / 4, (width + 3) / 4, c.branches() * c.channels}},
       {kFinish, &Workspace::up, {std::min(height, t.finish_rows), width, 3 * su * su}},
       {kFinish, &Workspace::hr, {std::min(hr_height, t.finish_rows * su + 2 * halo + kRowGrid), hr_width, 3}},
       {kFinish, &Workspace::rows, {std::min(hr_height, t.finish_rows * su + halo + kRowGrid), hr_width, 3}},
@@ -53,10 +56,6 @@ std::vector<Slot> slots(const DGPNetConfig& c, const Extent& lr, const Tiling& t
 }
 
 int64_t floats_of(const Slot& slot) { return round_up(numel(slot.shape), 16); }  // whole cache lines
-
-Shape row_sums_shape(const DGPNetConfig& c, const Extent& lr, const Tiling& t) {
-  return {std::min(feature_extent(c, lr).height, t.rows), c.kernel * c.branches() * c.channels};
-}
 
 int64_t finish_rows(const DGPNetConfig& c, const Extent& lr) {
   int64_t su = c.scale * c.unshuffle, row = 3 * 12 * c.scale * lr.width * su;  // up, hr and rows
@@ -81,12 +80,12 @@ int64_t Workspace::bytes(const DGPNetConfig& config, const Extent& lr, const Til
   std::array<int64_t, kPhases> floats{};
   for (const Slot& slot : slots(config, lr, tiling)) floats[slot.phase] += floats_of(slot);
   int64_t most = *std::max_element(floats.begin() + kHead, floats.end());
-  return 4 * (floats[kAlways] + most) + 8 * numel(row_sums_shape(config, lr, tiling));
+  return 4 * (floats[kAlways] + most);
 }
 
 Workspace::Workspace(const DGPNetConfig& config, const Extent& lr_extent, const Tiling& cut)
-    : lr(lr_extent), tiling(cut), block_row_sums(row_sums_shape(config, lr, tiling), DType::f64) {
-  Tensor block({(bytes(config, lr, tiling) - block_row_sums.nbytes()) / 4});
+    : lr(lr_extent), tiling(cut) {
+  Tensor block({bytes(config, lr, tiling) / 4});
   std::vector<Slot> all_slots = slots(config, lr, tiling);
   int64_t kept = 0;
   for (const Slot& slot : all_slots) kept += slot.phase == kAlways ? floats_of(slot) : 0;

@@ -41,11 +41,11 @@ class Workspace {
 
   Extent lr;
   Tiling tiling;
-  RowStore f;                                        // features of the whole image
-  Tensor all;                                        // f, where it is in memory
-  Tensor head_lr, head_x, head_f;                    // bands of the head
-  Tensor block_f, block_h, block_y, block_row_sums;  // of a block
-  Tensor finish_f, finish_lr, up, hr, rows;          // behind the blocks
+  RowStore f;                                     // features of the whole image
+  Tensor all;                                     // f, where it is in memory
+  Tensor head_lr, head_x, head_f;                 // bands of the head
+  Tensor block_f, block_h, block_y, block_tiles;  // of a block; tiles: sums of those of h
+  Tensor finish_f, finish_lr, up, hr, rows;       // behind the blocks
 };
 
 // The fastest tiling that takes at most `budget` bytes: h kept, else tiles, else tiles with f on disk. Where

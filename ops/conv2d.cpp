@@ -86,7 +86,7 @@ static float slope_of(const Conv2dOptions& options) {
 }
 
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
-                      const Tensor& residual, double* totals) {
+                      const Tensor& residual, float* sums) {
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
   g.b_per_image = b.defined() && b.rank() == 2;
   if (x.device() == Device::cuda) {
@@ -98,7 +98,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const C
   Tensor y({g.n, g.oh, g.ow, g.o});
   run_forward(g, pack_weights(g, w, false), slope_of(options), x.data<float>(),
               b.defined() ? b.data<float>() : nullptr, residual.defined() ? residual.data<float>() : nullptr,
-              y.data<float>(), totals);
+              y.data<float>(), sums);
   return y;
 }
 
@@ -214,7 +214,7 @@ Var cpu::conv2d_and_means(const Var& x, const Var& w, const Var& b, const Conv2d
   if (masks && residual.defined()) {
     std::tie(a, y) = with_residual(g, x.value(), w.value(), b.value(), options, residual.value());
   } else {
-    y = conv2d_forward(x.value(), w.value(), b.value(), options, residual.value(), means.totals);
+    y = conv2d_forward(x.value(), w.value(), b.value(), options, residual.value(), means.sums);
     if (masks) a = y;
   }
   Shape bias = b.defined() ? b.shape() : Shape{};
@@ -259,7 +259,7 @@ PreparedConv2d::PreparedConv2d(const Tensor& w, const Conv2dOptions& options, Pr
 }
 
 void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const Tensor& b,
-                         const Tensor& residual, const Tensor& y, int64_t y_first) const {
+                         const Tensor& residual, const Tensor& y, int64_t y_first, const Tensor& sums) const {
   check_rank("PreparedConv2d", "input", x, 4);
   check_rank("PreparedConv2d", "result", y, 4);
   const Tensor& w = impl_->w;
@@ -276,11 +276,16 @@ void PreparedConv2d::run(const Tensor& x, int64_t x_first, int64_t height, const
   check(y.shape() == Shape{g.n, g.y_rows, g.ow, g.o}, "PreparedConv2d: result ", to_string(y.shape()),
         " expects ", to_string(Shape{g.n, g.y_rows, g.ow, g.o}));
   check_extras(g, x, w, b, residual, impl_->options);
+  check(!sums.defined() ||
+            (x.dtype() == DType::f32 && sums.shape() == Shape{g.n, (g.y_rows + 3) / 4, (g.ow + 3) / 4, g.o}),
+        "PreparedConv2d: sums of the tiles of result ", to_string(y.shape()), " expect f32 ",
+        to_string(Shape{g.n, (g.y_rows + 3) / 4, (g.ow + 3) / 4, g.o}));
   g.b_per_image = b.defined() && b.rank() == 2;
   if (impl_->packed.u.defined() && x.dtype() == DType::f32) {
     cpu::run_forward(g, impl_->packed, cpu::slope_of(impl_->options), x.data<float>(),
                      b.defined() ? b.data<float>() : nullptr,
-                     residual.defined() ? residual.data<float>() : nullptr, y.data<float>());
+                     residual.defined() ? residual.data<float>() : nullptr, y.data<float>(),
+                     sums.defined() ? sums.data<float>() : nullptr);
     return;
   }
   dispatch_float(x.dtype(), "PreparedConv2d", [&](auto zero) {

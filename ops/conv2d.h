@@ -61,9 +61,10 @@ ConvGeometry conv_geometry(const Shape& x, const Shape& w, const Conv2dOptions& 
 namespace cpu {
 
 // y = activation(conv(x, w) + b) + residual; b and residual may be undefined.
-// totals: null, or of f32 on the CPU [N,O], receives the sums of y's pixels.
+// sums: null, or for f32 on the CPU, receives those of the pixels of each 4x4 tile of y, [N,OH/4,OW/4,O],
+// both rounded up.
 Tensor conv2d_forward(const Tensor& x, const Tensor& w, const Tensor& b, const Conv2dOptions& options,
-                      const Tensor& residual = {}, double* totals = nullptr);
+                      const Tensor& residual = {}, float* sums = nullptr);
 // Gradients of the convolution alone; dy is what the activation lets through. stride, padding, dilation and
 // groups of the options are read.
 Tensor conv2d_backward_data(const Tensor& dy, const Tensor& w, const Shape& x, const Conv2dOptions& options);
@@ -97,9 +98,10 @@ class PreparedConv2d {
 
   // x holds rows [x_first, x_first + x.dim(1)) of images of `height` rows, and at least every row inside the
   // image that the result needs; y receives rows [y_first, y_first + y.dim(1)), y_first a multiple of 4.
-  // residual: rows as y, or undefined.
+  // residual: rows as y, or undefined. sums, or undefined: f32 [N,R/4,W/4,O], both rounded up, receives those
+  // of the pixels of each 4x4 tile of y's R rows.
   void run(const Tensor& x, int64_t x_first, int64_t height, const Tensor& b, const Tensor& residual,
-           const Tensor& y, int64_t y_first) const;
+           const Tensor& y, int64_t y_first, const Tensor& sums = {}) const;
 
  private:
   struct Impl;

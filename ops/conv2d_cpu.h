@@ -6,8 +6,40 @@
 
 #include "ops/conv2d.h"
 #include "ops/kernels/active.h"
+#include "tensor/allocator.h"
 
 namespace dgp::cpu {
+
+// Scratch memory of one chunk of work.
+class Scratch {
+ public:
+  explicit Scratch(int64_t floats) : block_(allocate(floats * 4)) {}
+  float* data() const { return reinterpret_cast<float*>(block_.get()); }
+
+ private:
+  std::shared_ptr<std::byte[]> block_;
+};
+
+// Of few channels there is little to multiply: the transforms would cost more than they save.
+inline bool takes_winograd(const ConvGeometry& g) {
+  constexpr int64_t kFewest = 8;
+  return g.c / g.groups >= kFewest && g.kh == 3 && g.kw == 3 && g.stride == 1 && g.dilation == 1 &&
+         g.padding <= 2;
+}
+
+inline constexpr int64_t kBandRows = 8;  // output rows that a direct kernel takes at once
+
+// Channels [group * n, group * n + n) of an image, n of them a group.
+inline ImageRows group_of(const ImageRows& image, int64_t group, int64_t groups) {
+  ImageRows part = image;
+  part.channels /= groups;
+  part.data += group * part.channels;
+  return part;
+}
+
+inline ImageRows image_of(const float* data, int64_t n, int64_t rows, int64_t columns, int64_t channels) {
+  return {data + n * rows * columns * channels, rows, 0, rows, columns, channels, channels};
+}
 
 // The taps that meet one residue of output rows and columns; one phase forward, stride^2 for the gradient in
 // x.
@@ -30,10 +62,10 @@ struct PackedWeights {
 PackedWeights pack_weights(const ConvGeometry& g, const Tensor& w, bool transposed,
                            Precision precision = Precision::full);
 
-// y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null. totals
-// [N,O], or null: receives the sums of y's pixels.
+// y = leaky(conv(x, w) + b, slope) + residual, on the rows that g names; b and residual may be null. sums, or
+// null: receives those of the pixels of y's 4x4 tiles, [N, rows/4, OW/4, O], both rounded up.
 void run_forward(const ConvGeometry& g, const PackedWeights& weights, float slope, const float* x,
-                 const float* b, const float* residual, float* y, double* totals = nullptr);
+                 const float* b, const float* residual, float* y, float* sums = nullptr);
 // dx = gradient + sum; sum may be null, or dx itself.
 void run_backward_data(const ConvGeometry& g, const PackedWeights& weights, const float* dy, const float* sum,
                        float* dx);
@@ -51,10 +83,10 @@ struct WindowPart {
   int64_t k = 0;
 };
 
-// conv2d with what it shares with the means of its result: sums to write, [N,O], and the part of dy that
-// backward() leaves there.
+// conv2d with what it shares with the means of its result: sums of tiles to write, as run_forward, and the
+// part of dy that backward() leaves there.
 struct ForMeans {
-  double* totals = nullptr;
+  float* sums = nullptr;
   std::shared_ptr<const WindowPart> part;
 };
 Var conv2d_and_means(const Var& x, const Var& w, const Var& b, const Conv2dOptions& options,

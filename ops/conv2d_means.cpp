@@ -13,10 +13,10 @@ Conv2dMeans conv2d_window_means(const Var& x, const Var& w, const Var& b, const 
   }
   check(k >= 1 && k % 2 == 1, "window_means: expects k odd, got ", k);
   ConvGeometry g = conv_geometry(x.shape(), w.shape(), options);
-  std::vector<double> totals(static_cast<size_t>(g.n * g.o));
+  Tensor tiles({g.n, (g.oh + 3) / 4, (g.ow + 3) / 4, g.o});
   auto part = std::make_shared<cpu::WindowPart>();
-  Var y = cpu::conv2d_and_means(x, w, b, options, {}, {totals.data(), part});
-  Tensor means = cpu::window_means_of_totals(y.value(), totals.data(), k);
+  Var y = cpu::conv2d_and_means(x, w, b, options, {}, {tiles.data<float>(), part});
+  Tensor means = cpu::window_means_of_tiles(y.value(), tiles, k);
   // backward() comes here before it comes to y, whose gradient is on its way where others use y: it only goes
   // on, and what the means add to it is left to the convolution.
   return {y, record(means, {y}, [part, k, shape = y.shape()](const Tensor& dm, const Wanted&) {

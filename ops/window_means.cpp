@@ -53,6 +53,20 @@ void backward_row(const T* dm, int64_t y, int64_t height, int64_t width, int64_t
 }  // namespace
 
 namespace cpu {
+namespace {
+
+// Subtracts from `sum` [C] the pixels of a row that shift j of the window has not.
+template <class T>
+void leave_out(const T* row, int64_t width, int64_t channels, int64_t j, int64_t k, double* sum) {
+  Range range = covered(j, k, width);
+  for (int64_t x = 0; x < width; ++x) {
+    if (range.begin < range.end && x == range.begin) x = range.end;
+    if (x >= width) break;
+    for (int64_t c = 0; c < channels; ++c) sum[c] -= static_cast<double>(row[x * channels + c]);
+  }
+}
+
+}  // namespace
 
 template <class T>
 void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums) {
@@ -68,12 +82,7 @@ void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, d
     if (j == k / 2) continue;
     double* shifted = sums + j * channels;
     std::copy(middle, middle + channels, shifted);
-    Range range = covered(j, k, width);
-    for (int64_t x = 0; x < width; ++x) {
-      if (range.begin < range.end && x == range.begin) x = range.end;
-      if (x >= width) break;
-      for (int64_t c = 0; c < channels; ++c) shifted[c] -= static_cast<double>(row[x * channels + c]);
-    }
+    leave_out(row, width, channels, j, k, shifted);
   }
 }
 template void row_window_sums(const float*, int64_t, int64_t, int64_t, double*);
@@ -89,39 +98,60 @@ void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t 
   }
 }
 
-Tensor window_means_of_totals(const Tensor& x, const double* totals, int64_t k) {
-  int64_t n = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3), line = k * channels;
-  Tensor means({n, k, k, channels});
-  parallel_for(n, 1, [&](int64_t i, int64_t) {
-    const float* image = x.data<float>() + i * height * width * channels;
-    std::vector<double> sums(static_cast<size_t>(k * line)), row(static_cast<size_t>(channels));
-    auto add = [&](double* to, const double* from, double sign) {
-      for (int64_t c = 0; c < channels; ++c) to[c] += sign * from[c];
-    };
-    for (int64_t shift = 0; shift < k * k; ++shift)
-      add(sums.data() + shift * channels, totals + i * channels, 1);
-    for (int64_t y = 0; y < height; ++y) {
-      // What the windows leave out: the whole row, or a few pixels at an end of it.
-      const bool at_border = y < k / 2 || y >= height - k / 2;
-      if (at_border) active_kernels().row_sums(image + y * width * channels, width, channels, row.data());
-      for (int64_t shift = 0; shift < k * k; ++shift) {
-        double* to = sums.data() + shift * channels;
-        if (at_border && !covered(shift / k, k, height).holds(y)) {
-          add(to, row.data(), -1);
-          continue;
-        }
-        Range range = covered(shift % k, k, width);
-        for (int64_t column = 0; column < width; ++column) {
-          if (range.begin < range.end && column == range.begin) column = range.end;
-          if (column >= width) break;
-          const float* pixel = image + (y * width + column) * channels;
-          for (int64_t c = 0; c < channels; ++c) to[c] -= static_cast<double>(pixel[c]);
-        }
-      }
+WindowSums::WindowSums(int64_t height, int64_t width, int64_t channels, int64_t k)
+    : height_(height),
+      width_(width),
+      channels_(channels),
+      k_(k),
+      sums_(static_cast<size_t>(k * k * channels)) {}
+
+void WindowSums::add(const float* x, int64_t first, int64_t rows, const float* tiles) {
+  int64_t line = k_ * channels_, row = width_ * channels_, across = (width_ + 3) / 4, edge = k_ / 2;
+  int64_t tile_rows = (rows + 3) / 4;
+  of_tile_rows_.resize(static_cast<size_t>(tile_rows * line));
+  // Of each tile row for each horizontal shift: all of it, less the pixels that the window has not at its
+  // ends.
+  parallel_for(tile_rows, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      double* sums = of_tile_rows_.data() + t * line;
+      active_kernels().row_sums(tiles + t * across * channels_, across, channels_, sums + edge * channels_);
+      for (int64_t j = 0; j < k_; ++j)
+        if (j != edge) std::copy_n(sums + edge * channels_, channels_, sums + j * channels_);
+      for (int64_t y = t * 4; y < std::min(rows, t * 4 + 4); ++y)
+        for (int64_t j = 0; j < k_; ++j)
+          leave_out(x + y * row, width_, channels_, j, k_, sums + j * channels_);
     }
-    float* m = means.data<float>() + i * k * line;
-    for (size_t c = 0; c < sums.size(); ++c)
-      m[c] = static_cast<float>(sums[c] / static_cast<double>(height * width));
+  });
+  // For each vertical shift: all tile rows, less the rows that the window has not.
+  std::vector<double> border(static_cast<size_t>(line));
+  for (int64_t t = 0; t < tile_rows; ++t) {
+    for (int64_t i = 0; i < k_; ++i)
+      for (int64_t c = 0; c < line; ++c)
+        sums_[static_cast<size_t>(i * line + c)] += of_tile_rows_[static_cast<size_t>(t * line + c)];
+    for (int64_t r = t * 4; r < std::min(rows, t * 4 + 4); ++r) {
+      if (first + r >= edge && first + r < height_ - edge) continue;
+      row_window_sums(x + r * row, width_, channels_, k_, border.data());
+      for (int64_t i = 0; i < k_; ++i)
+        if (!covered(i, k_, height_).holds(first + r))
+          for (int64_t c = 0; c < line; ++c)
+            sums_[static_cast<size_t>(i * line + c)] -= border[static_cast<size_t>(c)];
+    }
+  }
+}
+
+void WindowSums::means(float* to) const {
+  for (size_t i = 0; i < sums_.size(); ++i)
+    to[i] = static_cast<float>(sums_[i] / static_cast<double>(height_ * width_));
+}
+
+Tensor window_means_of_tiles(const Tensor& x, const Tensor& tiles, int64_t k) {
+  int64_t height = x.dim(1), width = x.dim(2), channels = x.dim(3);
+  Tensor means({x.dim(0), k, k, channels});
+  parallel_for(x.dim(0), 1, [&](int64_t n, int64_t) {
+    WindowSums sums(height, width, channels, k);
+    sums.add(x.data<float>() + n * height * width * channels, 0, height,
+             tiles.data<float>() + n * tiles.dim(1) * tiles.dim(2) * channels);
+    sums.means(means.data<float>() + n * k * k * channels);
   });
   return means;
 }

@@ -16,8 +16,23 @@ Var window_means(const Var& x, int64_t k);
 
 namespace cpu {
 
-// The same of f32 from the sums of an image's pixels, totals [N,C], which leaves the borders to be read.
-Tensor window_means_of_totals(const Tensor& x, const double* totals, int64_t k);
+// The same sums of one image of f32 from those of its 4x4 tiles, as its rows are made, band after band: of
+// the pixels themselves only the borders are read again. The bits do not depend on how rows are cut into
+// bands.
+class WindowSums {
+ public:
+  WindowSums(int64_t height, int64_t width, int64_t channels, int64_t k);
+  // Rows x [R,W,C] from row `first`, a multiple of 4, on; tiles [R/4,W/4,C], both rounded up.
+  void add(const float* x, int64_t first, int64_t rows, const float* tiles);
+  void means(float* to) const;  // [k,k,C]
+
+ private:
+  int64_t height_, width_, channels_, k_;
+  std::vector<double> sums_, of_tile_rows_;
+};
+
+// The means of f32 x [N,H,W,C] from tiles [N,H/4,W/4,C].
+Tensor window_means_of_tiles(const Tensor& x, const Tensor& tiles, int64_t k);
 
 // The gradient in x, f32 or f64, from dm [N,k,k,C]; added to `sum`, unless that is undefined.
 Tensor window_means_gradient(const Tensor& dm, int64_t k, const Shape& x, Tensor sum);

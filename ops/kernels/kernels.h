@@ -23,11 +23,12 @@ struct ImageRows {
 
 // What follows the sum of a convolution: y = leaky(sum + bias, slope) + residual.
 struct Epilogue {
-  const float* bias;       // [O] or null
-  const float* residual;   // rows as the output, or null
-  float slope;             // 1: no activation, 0: relu
-  bool stream;             // store past the caches
-  double* sums = nullptr;  // [O] += the pixels of y, by Winograd's kernels; or null
+  const float* bias;      // [O] or null
+  const float* residual;  // rows as the output, or null
+  float slope;            // 1: no activation, 0: relu
+  bool stream;            // store past the caches
+  float* sums =
+      nullptr;  // of Winograd's kernels: the pixels of each tile of y, [tiles] y.pixel apart; or null
 };
 
 // 3x3, stride 1, dilation 1, one group at a time: Winograd F(4x4, 3x3), see winograd.h. Tiles are 4x4

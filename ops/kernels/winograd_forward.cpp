@@ -84,12 +84,17 @@ void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, in
   multiply_panel<Product>(vectors, {36, v_plane, k * into.ldm}, tiles, OneSegment{k}, v, ldv, u, into);
 }
 
-// Where one tile goes: `rows` x `columns` pixels of y, and the residual there.
+// Where one tile goes: `rows` x `columns` pixels of y, the residual there, and the sum of its pixels.
 struct Target {
   float* y;
   const float* residual;  // or null
   int64_t row, pixel, rows, columns;
+  float* sums;  // or null
 };
+
+DGP_INLINE void store_part_or_all(float* p, V v, int64_t count) {
+  count < kLanes ? store_part<kLanes>(p, v, count) : store<kLanes>(p, v);
+}
 
 // One tile of `vectors` neighbouring vectors of channels, so that a cache line of y is written in one go.
 template <int vectors, bool odd, bool sums>
@@ -115,14 +120,12 @@ DGP_INLINE void put_rows(const float* m, int64_t m_plane, const Finish* finish, 
 }
 
 template <int vectors, bool sums>
-DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to, V* totals) {
-  V total[vectors];
-  if constexpr (sums)
-    for (int v = 0; v < vectors; ++v) total[v] = totals[v];
+DGP_INLINE void put_tile(const float* m, int64_t m_plane, const Finish* finish, const Target& to) {
+  V total[vectors] = {};
   put_rows<vectors, false, sums>(m, m_plane, finish, to, total);
   put_rows<vectors, true, sums>(m, m_plane, finish, to, total);
   if constexpr (sums)
-    for (int v = 0; v < vectors; ++v) totals[v] = total[v];
+    for (int v = 0; v < vectors; ++v) store_part_or_all(to.sums + v * kLanes, total[v], finish[v].count);
 }
 
 // y = A^T m A for one panel of all tiles.
@@ -134,7 +137,6 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const 
   Finish finish[kPanelVectors];
   for (int64_t i = 0; i < kPanelVectors; ++i)
     if (i < panel.vectors) finish[i] = finish_of(args.epilogue, panel.first + i * kLanes, y.channels);
-  V totals[kPanelVectors] = {};
   TileAt at(begin, y.width);
   for (int64_t t = 0; t < tiles; ++t, at.next()) {
     int64_t first = (at.row * y.width + at.column) * y.pixel + panel.first;
@@ -143,21 +145,19 @@ void put_tiles(const WinogradForward& args, int64_t begin, int64_t tiles, const 
               y.width * y.pixel,
               y.pixel,
               y.rows - at.row < 4 ? y.rows - at.row : 4,
-              y.width - at.column < 4 ? y.width - at.column : 4};
+              y.width - at.column < 4 ? y.width - at.column : 4,
+              sums ? args.epilogue.sums + (begin + t) * y.pixel + panel.first : nullptr};
     for (int64_t i = 0; i < panel.vectors; i += 2) {
       if (panel.vectors - i >= 2) {
-        put_tile<2, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to, totals + i);
+        put_tile<2, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
       } else {
-        put_tile<1, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to, totals + i);
+        put_tile<1, sums>(m + t * ldm + i * kLanes, m_plane, finish + i, to);
       }
       to.y += 2 * kLanes;
       if (to.residual) to.residual += 2 * kLanes;
+      if (sums) to.sums += 2 * kLanes;
     }
   }
-  if constexpr (sums)
-    for (int64_t i = 0; i < panel.vectors; ++i)
-      for (int64_t lane = 0; lane < finish[i].count; ++lane)
-        args.epilogue.sums[panel.first + i * kLanes + lane] += static_cast<double>(totals[i][lane]);
 }
 
 template <class Product>
