@@ -2,6 +2,7 @@
 // convolution (conv2d_cpu.cpp).
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ops/conv2d_cpu.h"
 #include "ops/window_means.h"
@@ -43,25 +44,29 @@ void for_each_image(int64_t begin, int64_t end, int64_t per_image, const F& f) {
   }
 }
 
+constexpr int64_t kTilesEach = 256;  // at least, of a part: what it sums up is 36 numbers for each kernel
+
 void winograd_backward_weight(const ConvGeometry& g, const float* dy, const float* x, float* dw) {
   const Kernels& kernels = active_kernels();
   int64_t c = g.c / g.groups, o = g.o / g.groups;
   int64_t tiles = ((g.oh + 3) / 4) * ((g.ow + 3) / 4), size = o * 9 * c;
   int64_t sets = g.w_per_image ? g.n : 1, all = g.w_per_image ? tiles : g.n * tiles;
   // Each part sums its share of the tiles in Winograd's domain and leaves it as a gradient of 3x3 taps.
-  int64_t parts = std::clamp<int64_t>(all / 128, 1, 64), du_size = kernels.winograd_gradient_size(o, c);
+  int64_t parts = std::clamp<int64_t>(all / kTilesEach, 1, 64),
+          du_size = kernels.winograd_gradient_size(o, c);
   sum_of_parts(sets * g.groups, parts, size, dw, [&](int64_t index, float* piece) {
     int64_t set = index / parts / g.groups, group = index / parts % g.groups, part = index % parts;
     int64_t base = set * all;
+    bool add = false;
     Scratch du(du_size), scratch(kernels.winograd_gradient_scratch(o, c));
-    std::memset(du.data(), 0, static_cast<size_t>(du_size) * 4);
-    for_each_image(base + all * part / parts, base + all * (part + 1) / parts, tiles,
-                   [&](int64_t n, int64_t first, int64_t last) {
-                     WinogradGradient args{group_of(image_of(x, n, g.h, g.w, g.c), group, g.groups),
-                                           group_of(image_of(dy, n, g.oh, g.ow, g.o), group, g.groups),
-                                           g.padding};
-                     kernels.winograd_gradient(args, first, last, du.data(), scratch.data());
-                   });
+    for_each_image(
+        base + all * part / parts, base + all * (part + 1) / parts, tiles,
+        [&](int64_t n, int64_t first, int64_t last) {
+          WinogradGradient args{group_of(image_of(x, n, g.h, g.w, g.c), group, g.groups),
+                                group_of(image_of(dy, n, g.oh, g.ow, g.o), group, g.groups), g.padding};
+          kernels.winograd_gradient(args, first, last, std::exchange(add, true), du.data(), scratch.data());
+        });
+    if (!add) std::memset(du.data(), 0, static_cast<size_t>(du_size) * 4);  // of no images
     kernels.winograd_gradient_finish(du.data(), o, c, piece);
   });
 }

@@ -247,7 +247,7 @@ void direct_gradient(const DirectGradient& args, int64_t q_begin, int64_t q_end,
       const float* dy = args.dy.data + q_begin * args.dy.width * o_all + g * o;
       for (int64_t q = 0; q < rows; ++q)
         outer_product(o, layout.columns, pixels, dy + q * pixels * o_all, o_all, x + q * args.stride * in.row,
-                      args.stride * in.pixel, sum, layout.ld);
+                      args.stride * in.pixel, sum, layout.ld, true);
     }
   }
 }

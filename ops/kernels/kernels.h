@@ -115,11 +115,12 @@ struct Kernels {
   int64_t (*winograd_scratch)(int64_t k, int64_t tiles);
   void (*winograd_forward)(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
 
-  // du [36, O, C rounded up to lanes] += the part of tiles [begin, end); then dw [O,3,3,C] = G^T du G.
+  // du [36, O, C rounded up to lanes] += the part of tiles [begin, end), or = unless `add`; then dw [O,3,3,C]
+  // = G^T du G.
   int64_t (*winograd_gradient_size)(int64_t o, int64_t c);
   int64_t (*winograd_gradient_scratch)(int64_t o, int64_t c);
-  void (*winograd_gradient)(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
-                            float* scratch);
+  void (*winograd_gradient)(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, bool add,
+                            float* du, float* scratch);
   void (*winograd_gradient_finish)(const float* du, int64_t o, int64_t c, float* dw);
 
   int64_t (*direct_weights_size)(int64_t groups, int64_t taps, int64_t k, int64_t columns);  // floats
@@ -172,8 +173,8 @@ int64_t winograd_scratch(int64_t k, int64_t tiles);
 void winograd_forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, float* scratch);
 int64_t winograd_gradient_size(int64_t o, int64_t c);
 int64_t winograd_gradient_scratch(int64_t o, int64_t c);
-void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
-                       float* scratch);
+void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, bool add,
+                       float* du, float* scratch);
 void winograd_gradient_finish(const float* du, int64_t o, int64_t c, float* dw);
 int64_t direct_weights_size(int64_t groups, int64_t taps, int64_t k, int64_t columns);
 void direct_weights(const DirectWeights& args, float* u);

@@ -94,8 +94,8 @@ int64_t winograd_gradient_scratch(int64_t o, int64_t c) {
   return 36 * (kGradientTiles * both + 2 * kPlanePad + both);
 }
 
-void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, float* du,
-                       float* scratch) {
+void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t tile_end, bool add,
+                       float* du, float* scratch) {
   int64_t c = args.x.channels, o = args.dy.channels;
   int64_t ldv = round_up(c, kLanes), ldz = round_up(o, kLanes);
   int64_t v_plane = kGradientTiles * ldv + kPlanePad, z_plane = kGradientTiles * ldz + kPlanePad;
@@ -114,7 +114,8 @@ void winograd_gradient(const WinogradGradient& args, int64_t tile_begin, int64_t
         gradient_transform(g.data + i, g.row, g.pixel, z + t * ldz + i, z_plane);
     }
     for (int64_t xi = 0; xi < 36; ++xi)
-      outer_product(o, c, tiles, z + xi * z_plane, ldz, v + xi * v_plane, ldv, du + xi * o * ldv, ldv);
+      outer_product(o, c, tiles, z + xi * z_plane, ldz, v + xi * v_plane, ldv, du + xi * o * ldv, ldv,
+                    add || begin > tile_begin);
   }
 }
 

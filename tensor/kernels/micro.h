@@ -165,15 +165,16 @@ DGP_INLINE void multiply_panel(int64_t vectors, Planes planes, int64_t rows, Run
   }
 }
 
-// c[r, :] += sum_k a[k*lda + r] * b[k*ldb + :]: a sum of outer products, for weight gradients.
+// c[r, :] += sum_k a[k*lda + r] * b[k*ldb + :], or = unless `add`: a sum of outer products, for weight
+// gradients.
 template <int rows, int vectors>
 [[gnu::noinline]] void outer_tile(int64_t k_count, const float* a, int64_t lda, const float* b, int64_t ldb,
-                                  float* c, int64_t ldc) {
+                                  float* c, int64_t ldc, bool add) {
   V sum[rows][vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sum[r][v] = load<kLanes>(c + r * ldc + v * kLanes);
+    for (int v = 0; v < vectors; ++v) sum[r][v] = add ? load<kLanes>(c + r * ldc + v * kLanes) : V{};
   }
   for (int64_t k = 0; k < k_count; ++k, a += lda, b += ldb) {
     V column[vectors];
@@ -195,35 +196,35 @@ template <int rows, int vectors>
 
 template <int vectors, int rows = tile_rows(vectors)>
 DGP_INLINE void outer_rows(int64_t wanted, int64_t k_count, const float* a, int64_t lda, const float* b,
-                           int64_t ldb, float* c, int64_t ldc) {
+                           int64_t ldb, float* c, int64_t ldc, bool add) {
   if constexpr (rows >= 1) {
-    if (wanted == rows) return outer_tile<rows, vectors>(k_count, a, lda, b, ldb, c, ldc);
-    outer_rows<vectors, rows - 1>(wanted, k_count, a, lda, b, ldb, c, ldc);
+    if (wanted == rows) return outer_tile<rows, vectors>(k_count, a, lda, b, ldb, c, ldc, add);
+    outer_rows<vectors, rows - 1>(wanted, k_count, a, lda, b, ldb, c, ldc, add);
   }
 }
 
 template <int vectors>
 DGP_INLINE void outer_vectors(int64_t rows, int64_t k_count, const float* a, int64_t lda, const float* b,
-                              int64_t ldb, float* c, int64_t ldc) {
+                              int64_t ldb, float* c, int64_t ldc, bool add) {
   int64_t tiles = (rows + tile_rows(vectors) - 1) / tile_rows(vectors);
   for (int64_t i = 0; i < tiles; ++i) {
     int64_t r = rows * i / tiles, end = rows * (i + 1) / tiles;
-    outer_rows<vectors>(end - r, k_count, a + r, lda, b, ldb, c + r * ldc, ldc);
+    outer_rows<vectors>(end - r, k_count, a + r, lda, b, ldb, c + r * ldc, ldc, add);
   }
 }
 
 // The same for any number of rows and columns; reads b and c up to a whole number of vectors.
 inline void outer_product(int64_t rows, int64_t columns, int64_t k_count, const float* a, int64_t lda,
-                          const float* b, int64_t ldb, float* c, int64_t ldc) {
+                          const float* b, int64_t ldb, float* c, int64_t ldc, bool add) {
   for (int64_t p = 0; p < panel_count(columns); ++p) {
     Panel panel = panel_of(columns, p);
     const float* bp = b + panel.first;
     float* cp = c + panel.first;
-    if (panel.vectors == 1) outer_vectors<1>(rows, k_count, a, lda, bp, ldb, cp, ldc);
-    if (panel.vectors == 2) outer_vectors<2>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+    if (panel.vectors == 1) outer_vectors<1>(rows, k_count, a, lda, bp, ldb, cp, ldc, add);
+    if (panel.vectors == 2) outer_vectors<2>(rows, k_count, a, lda, bp, ldb, cp, ldc, add);
     if constexpr (kPanelVectors == 4) {
-      if (panel.vectors == 3) outer_vectors<3>(rows, k_count, a, lda, bp, ldb, cp, ldc);
-      if (panel.vectors == 4) outer_vectors<4>(rows, k_count, a, lda, bp, ldb, cp, ldc);
+      if (panel.vectors == 3) outer_vectors<3>(rows, k_count, a, lda, bp, ldb, cp, ldc, add);
+      if (panel.vectors == 4) outer_vectors<4>(rows, k_count, a, lda, bp, ldb, cp, ldc, add);
     }
   }
 }
