@@ -60,8 +60,8 @@ int64_t run_length(const DirectForward& args) {
   return run;
 }
 
-// Where the results of one row of one panel go.
-struct IntoRow {
+// Where the results of one line of one panel go.
+struct IntoLine {
   const Finish* finish;
   const float* residual;  // or null
   float* y;
@@ -79,7 +79,7 @@ struct IntoRow {
 
 // The same for a 1x1 kernel, which reads each float once: what the tile after the next reads is fetched,
 // since a tile is over before the processor's own prefetcher has found its rows.
-struct IntoRowFetching : IntoRow {
+struct IntoLineFetching : IntoLine {
   const float *a, *end;
   int64_t lda, tile;  // tile: rows of a tile
 
@@ -90,17 +90,63 @@ struct IntoRowFetching : IntoRow {
   }
 };
 
-// One row of results of one panel.
-void put_row(const DirectForward& args, const Panel& panel, const Finish* finish, Segments segments,
-             const float* a, int64_t pixels, int64_t lda, const float* u, int64_t y_at) {
-  const float* residual = args.epilogue.residual ? args.epilogue.residual + y_at : nullptr;
-  IntoRow into{finish, residual, const_cast<float*>(args.y.data) + y_at, args.out_step * args.y.channels};
+// Pixels that follow each other in a row or down a column, `a_step` floats apart in x and `y_step` in y.
+struct Line {
+  const float* a;
+  int64_t pixels, a_step, y_at, y_step;
+};
+
+void put_line(const DirectForward& args, const Panel& panel, const Finish* finish, Segments segments,
+              const Line& line, const float* u) {
+  const float* residual = args.epilogue.residual ? args.epilogue.residual + line.y_at : nullptr;
+  IntoLine into{finish, residual, const_cast<float*>(args.y.data) + line.y_at, line.y_step};
   if (args.taps == 1 && panel.first == 0) {
     int64_t tile = tile_rows(static_cast<int>(panel.vectors));
-    IntoRowFetching fetching{into, a, a + pixels * lda, lda, tile};
-    return multiply_panel(panel.vectors, {1, 0, 0}, pixels, segments, a, lda, u, fetching);
+    IntoLineFetching fetching{into, line.a, line.a + line.pixels * line.a_step, line.a_step, tile};
+    return multiply_panel(panel.vectors, {1, 0, 0}, line.pixels, segments, line.a, line.a_step, u, fetching);
   }
-  multiply_panel(panel.vectors, {1, 0, 0}, pixels, segments, a, lda, u, into);
+  multiply_panel(panel.vectors, {1, 0, 0}, line.pixels, segments, line.a, line.a_step, u, into);
+}
+
+// Results [q_begin, q_end) x [p_begin, p_end). A few columns go down, so that lines are not short.
+void forward_columns(const DirectForward& args, int64_t run, int64_t q_begin, int64_t q_end, int64_t p_begin,
+                     int64_t p_end, float* scratch) {
+  const Reach reach = reach_of(args);
+  const ImageRows& y = args.y;
+  int64_t rows = q_end - q_begin, pixels = p_end - p_begin, step = args.in_step;
+  int64_t in_rows = (rows - 1) * step + reach.y_max - reach.y_min + 1;
+  int64_t in_columns = (pixels - 1) * step + reach.x_max - reach.x_min + 1;
+  int64_t* offsets = reinterpret_cast<int64_t*>(scratch);
+  Window in = rectangle_at(args.x, q_begin * step + reach.y_min, p_begin * step + reach.x_min, in_rows,
+                           in_columns, false, scratch + 2 * args.taps);
+  int64_t c = args.x.channels / args.groups, o = args.y.channels / args.groups;
+  int64_t a_row = step * in.row, a_pixel = step * in.pixel;
+  int64_t y_row = args.out_step * y.width * y.channels, y_pixel = args.out_step * y.channels;
+  bool one_run = a_row == pixels * a_pixel && y_row == pixels * y_pixel;
+  if (one_run) pixels *= rows, rows = 1;  // rows follow each other in both images: a single long one
+  bool down = pixels < rows;
+  int64_t lines = down ? pixels : rows;
+  for (int64_t g = 0; g < args.groups; ++g) {
+    for (int64_t t = 0; t < args.taps; t += run)
+      offsets[t / run] = (args.ty[t] - reach.y_min) * in.row + (args.tx[t] - reach.x_min) * in.pixel + g * c;
+    Segments segments{offsets, args.taps / run, run * c};
+    for (int64_t p = 0; p < panel_count(o); ++p) {
+      Panel panel = panel_of(o, p);
+      Finish finish[kPanelVectors];
+      Epilogue epilogue = args.epilogue;
+      if (epilogue.bias) epilogue.bias += g * o;
+      for (int64_t i = 0; i < panel.vectors; ++i)
+        finish[i] = finish_of(epilogue, panel.first + i * kLanes, o);
+      const float* u = args.u + args.taps * c * (g * round_up(o, kLanes) + panel.first);
+      int64_t y_at = ((q_begin * args.out_step + args.out_y - y.first) * y.width + args.out_x) * y.channels +
+                     p_begin * y_pixel + g * o + panel.first;
+      for (int64_t line = 0; line < lines; ++line)
+        put_line(args, panel, finish, segments,
+                 down ? Line{in.data + line * a_pixel, rows, a_row, y_at + line * y_pixel, y_row}
+                      : Line{in.data + line * a_row, pixels, a_pixel, y_at + line * y_row, y_pixel},
+                 u);
+    }
+  }
 }
 
 // Red, green and blue to the same: rgb.h. Kernels of one row of taps a segment, no strides.
@@ -167,37 +213,20 @@ int64_t direct_scratch(const DirectForward& args, int64_t rows) {
 void direct_forward(const DirectForward& args, int64_t q_begin, int64_t q_end, float* scratch) {
   int64_t run = run_length(args);
   if (takes_rgb(args, run)) return rgb_forward(args, q_begin, q_end, run, scratch);
-  Reach reach = reach_of(args);
-  int64_t in_rows = (q_end - q_begin - 1) * args.in_step + reach.y_max - reach.y_min + 1;
-  int64_t in_columns = (args.out_columns - 1) * args.in_step + reach.x_max - reach.x_min + 1;
-  int64_t* offsets = reinterpret_cast<int64_t*>(scratch);
-  Window in = rectangle_at(args.x, q_begin * args.in_step + reach.y_min, reach.x_min, in_rows, in_columns,
-                           false, scratch + 2 * args.taps);
-  int64_t c = args.x.channels / args.groups, o = args.y.channels / args.groups;
-  int64_t lda = args.in_step * in.pixel;
-  int64_t pixels = args.out_columns, rows = q_end - q_begin;
-  const ImageRows& y = args.y;
-  bool one_run = in.row == pixels * lda && args.in_step == 1 && args.out_step == 1 && y.width == pixels;
-  if (one_run) pixels *= rows, rows = 1;  // rows follow each other in both images: a single long one
-  for (int64_t g = 0; g < args.groups; ++g) {
-    for (int64_t t = 0; t < args.taps; t += run)
-      offsets[t / run] = (args.ty[t] - reach.y_min) * in.row + (args.tx[t] - reach.x_min) * in.pixel + g * c;
-    Segments segments{offsets, args.taps / run, run * c};
-    for (int64_t p = 0; p < panel_count(o); ++p) {
-      Panel panel = panel_of(o, p);
-      Finish finish[kPanelVectors];
-      Epilogue epilogue = args.epilogue;
-      if (epilogue.bias) epilogue.bias += g * o;
-      for (int64_t i = 0; i < panel.vectors; ++i)
-        finish[i] = finish_of(epilogue, panel.first + i * kLanes, o);
-      const float* u = args.u + args.taps * c * (g * round_up(o, kLanes) + panel.first);
-      for (int64_t q = 0; q < rows; ++q) {
-        int64_t row = (q_begin + q) * args.out_step + args.out_y - y.first;
-        put_row(args, panel, finish, segments, in.data + q * args.in_step * in.row, pixels, lda, u,
-                (row * y.width + args.out_x) * y.channels + g * o + panel.first);
-      }
-    }
-  }
+  // Columns [left, right) see nothing of what is beside the image: their input is read where it is, and only
+  // that of the borders copied, unless most of it is border.
+  const Reach reach = reach_of(args);
+  int64_t step = args.in_step, columns = args.out_columns;
+  int64_t left = reach.x_min < 0 ? (-reach.x_min + step - 1) / step : 0;
+  int64_t right = args.x.width > reach.x_max ? (args.x.width - 1 - reach.x_max) / step + 1 : 0;
+  if (right > columns) right = columns;
+  if (right - left < columns / 2) left = 0, right = columns;
+  auto forward = [&](int64_t p_begin, int64_t p_end) {
+    if (p_begin < p_end) forward_columns(args, run, q_begin, q_end, p_begin, p_end, scratch);
+  };
+  forward(0, left);
+  forward(left, right);
+  forward(right, columns);
   if (args.epilogue.stream) stream_fence();
 }
 
