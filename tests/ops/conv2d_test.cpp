@@ -213,28 +213,48 @@ TEST_CASE("a fast convolution is near the exact one, and the same whatever the t
   }
 }
 
-TEST_CASE("a prepared convolution gives the same bits in bands") {
-  Rng rng(3);
-  Tensor x = random_tensor({2, 13, 9, 5}, rng.split(1), DType::f32);
-  Tensor w = random_tensor({7, 3, 3, 5}, rng.split(2), DType::f32);
-  Tensor b = random_tensor({7}, rng.split(3), DType::f32);
-  Conv2dOptions options{.padding = 1, .activation = Activation::leaky_relu};
-  Tensor whole = cpu::conv2d_forward(x, w, b, options);
-  PreparedConv2d prepared(w, options);
-  for (int64_t band : {4, 8, 16}) {
-    for (int64_t first = 0; first < 13; first += band) {
-      int64_t end = std::min<int64_t>(13, first + band);
-      int64_t x_first = std::max<int64_t>(0, first - 1), x_end = std::min<int64_t>(13, end + 1);
-      Tensor part({2, x_end - x_first, 9, 5}), y({2, end - first, 9, 7});
-      for (int64_t n = 0; n < 2; ++n)
-        std::copy_n(x.data<float>() + (n * 13 + x_first) * 45, (x_end - x_first) * 45,
-                    part.data<float>() + n * (x_end - x_first) * 45);
-      prepared.run(part, x_first, 13, b, {}, y, first);
-      for (int64_t n = 0; n < 2; ++n)
-        for (int64_t i = 0; i < (end - first) * 63; ++i)
-          REQUIRE(y.data<float>()[n * (end - first) * 63 + i] ==
-                  whole.data<float>()[(n * 13 + first) * 63 + i]);
+// Rows [first, end) of x [N,H,W,C].
+Tensor rows_of(const Tensor& x, int64_t first, int64_t end) {
+  int64_t row = x.dim(2) * x.dim(3);
+  Tensor part({x.dim(0), end - first, x.dim(2), x.dim(3)});
+  for (int64_t n = 0; n < x.dim(0); ++n)
+    std::copy_n(x.data<float>() + (n * x.dim(1) + first) * row, (end - first) * row,
+                part.data<float>() + n * (end - first) * row);
+  return part;
+}
+
+TEST_CASE("a prepared convolution gives the same bits in bands, and the sums of tiles") {
+  for (auto [c, o] : {std::pair<int64_t, int64_t>{5, 7}, {8, 20}, {16, 70}}) {  // direct, and Winograd
+    Rng rng(3);
+    const int64_t height = 13, width = 9, across = 3;
+    Tensor x = random_tensor({2, height, width, c}, rng.split(1), DType::f32);
+    Tensor w = random_tensor({o, 3, 3, c}, rng.split(2), DType::f32);
+    Tensor b = random_tensor({o}, rng.split(3), DType::f32);
+    Conv2dOptions options{.padding = 1, .activation = Activation::leaky_relu};
+    PreparedConv2d prepared(w, options);
+    Tensor whole = cpu::conv2d_forward(x, w, b, options), sums({2, 4, across, o});
+    prepared.run(x, 0, height, b, {}, Tensor(whole.shape()), 0, sums);
+    for (int64_t i = 0; i < sums.numel(); ++i) {
+      int64_t k = i % o, tile = i / o, n = tile / (4 * across), r = tile / across % 4, column = tile % across;
+      double sum = 0, size = 0;
+      for (int64_t y = r * 4; y < std::min(height, r * 4 + 4); ++y)
+        for (int64_t q = column * 4; q < std::min(width, column * 4 + 4); ++q) {
+          double v = double(whole.data<float>()[((n * height + y) * width + q) * o + k]);
+          sum += v, size += std::abs(v);
+        }
+      REQUIRE(std::abs(double(sums.data<float>()[i]) - sum) <= 1e-6 * size);
     }
+    for (int64_t band : {4, 8, 16})
+      for (int64_t first = 0; first < height; first += band) {
+        int64_t end = std::min(height, first + band);
+        int64_t x_first = std::max<int64_t>(0, first - 1), x_end = std::min(height, end + 1);
+        Tensor y({2, end - first, width, o}), tiles({2, (end - first + 3) / 4, across, o});
+        prepared.run(rows_of(x, x_first, x_end), x_first, height, b, {}, y, first, tiles);
+        CHECK(same_bits(y, rows_of(whole, first, end)));
+        CHECK(same_bits(tiles, rows_of(sums, first / 4, (end + 3) / 4)));
+      }
+    REQUIRE_THROWS_WITH(prepared.run(x, 0, height, b, {}, Tensor(whole.shape()), 0, Tensor({2, 4, 2, o})),
+                        ContainsSubstring("sums of the tiles"));
   }
 }
 
