@@ -45,6 +45,17 @@ DGP_INLINE void store(T* p, const Wide<T>& v, int64_t n) {
     std::memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 }
 
+// The same past the caches, where whole cache lines are written, for what is read after much else: a line
+// that is stored the usual way is read first.
+template <class T>
+DGP_INLINE void store_past_caches(T* p, const Wide<T>& v, int64_t n) {
+  if (n < kWidth<T> || reinterpret_cast<uintptr_t>(p) % 64 != 0) return store(p, v, n);
+  float pieces[16];
+  std::memcpy(pieces, &v, sizeof v);
+  for (int i = 0; i < 16; i += kLanes)
+    dgp::stream<kLanes>(reinterpret_cast<float*>(p) + i, dgp::load<kLanes>(pieces + i));
+}
+
 // The sum of the lanes in double, halves first.
 DGP_INLINE double total(const Wide<double>& v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
@@ -215,9 +226,10 @@ void gradient_of(const OutputKernels<T>& s, const double* alpha, const double* s
       for (int64_t t = 0; t < k * k; ++t)
         w.tap[t] = static_cast<T>(alpha[j]) * d.tap[t] + static_cast<T>(scale[j * k * k + t]) * w.tap[t];
       apply(s.maps[j], w, k, location, true);
-      for (int64_t t = 0; t < k * k; ++t) store(draw[j] + block.at(t), w.tap[t], block.left());
+      for (int64_t t = 0; t < k * k; ++t) store_past_caches(draw[j] + block.at(t), w.tap[t], block.left());
     }
   });
+  stream_fence();
 }
 
 template <class T>
