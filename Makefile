@@ -91,7 +91,7 @@ tsan:
 	TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
 	$(MAKE) test BUILD=build-tsan CMAKE_FLAGS="-DDGP_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++"
 
-# NVIDIA's memcheck with its leak check, racecheck, initcheck and synccheck over the tests that run on the GPU.
+# NVIDIA's memcheck, racecheck, initcheck and synccheck over the tests that run on the GPU.
 compute-sanitizer:
 	$(MAKE) CUDA=1
 	tests/cuda/compute_sanitizer.sh build-cuda/tests/test_ops build-cuda/tests/test_gpu

@@ -2,8 +2,8 @@
 // read and where bands go down that were made.
 #pragma once
 
-#include "infer/transfers.h"
 #include "tensor/row_store.h"
+#include "tensor/transfers.h"
 
 namespace dgp {
 

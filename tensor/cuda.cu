@@ -23,7 +23,6 @@ cudaMemPool_t memory_pool() {
 
 cudaStream_t make_stream() {
   cudaStream_t made = nullptr;
-  check_cuda(cudaSetDevice(device()), "cudaSetDevice");
   check_cuda(cudaStreamCreate(&made), "cudaStreamCreate");
 #ifndef DGP_CUDA_EMULATED
   uint64_t keep = UINT64_MAX;  // at a synchronisation the pool gives back what is above this: nothing
@@ -31,6 +30,11 @@ cudaStream_t make_stream() {
              "cudaMemPoolSetAttribute");
 #endif
   return made;
+}
+
+cudaStream_t main_stream() {
+  static cudaStream_t instance = make_stream();
+  return instance;
 }
 
 std::atomic<int64_t> in_use{0}, peak{0};
@@ -55,9 +59,15 @@ void check_cuda(cudaError_t error, const char* what) {
   fail(code, "CUDA ", what, ": ", cudaGetErrorString(error));
 }
 
+void choose_in_thread() {
+  thread_local bool chosen = false;
+  if (!chosen) check_cuda(cudaSetDevice(device()), "cudaSetDevice");
+  chosen = true;
+}
+
 cudaStream_t stream() {
-  static cudaStream_t instance = make_stream();
-  return instance;
+  choose_in_thread();
+  return main_stream();
 }
 
 int device_count() {
@@ -90,7 +100,7 @@ std::shared_ptr<std::byte[]> allocate(int64_t bytes) {
   check_cuda(error, "cudaMallocAsync");
   count(bytes);
   return {static_cast<std::byte*>(block), [bytes](std::byte* b) {
-            cudaFreeAsync(b, stream());
+            cudaFreeAsync(b, main_stream());
             count(-bytes);
           }};
 }
@@ -120,6 +130,7 @@ std::string device_name() {
 }
 
 int64_t free_memory() {
+  choose_in_thread();
   size_t free = 0, total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
 #ifndef DGP_CUDA_EMULATED
@@ -139,6 +150,7 @@ void release_unused_memory() {
   synchronize();
 #ifndef DGP_CUDA_EMULATED
   check_cuda(cudaMemPoolTrimTo(memory_pool(), 0), "cudaMemPoolTrimTo");
+  check_cuda(cudaDeviceGraphMemTrim(device()), "cudaDeviceGraphMemTrim");  // graphs have a pool of their own
 #endif
 }
 

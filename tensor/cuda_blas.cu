@@ -61,6 +61,7 @@ std::string blas_name() {
 
 bool gemm_by_blas(const Product& p) {
   constexpr int64_t kMost = 0x7fffffff;
+  choose_in_thread();
   if (!blas().handle || p.m > kMost || p.n > kMost || p.k > kMost || p.lda > kMost || p.ldb > kMost ||
       p.ldc > kMost || p.batch > kMost)
     return false;

@@ -36,8 +36,9 @@
 
 namespace dgp::cuda {
 
-cudaStream_t stream();  // the one that all of dgp's work is queued on
-int device();           // the number of the GPU in use
+cudaStream_t stream();    // the one that all of dgp's work is queued on
+int device();             // the number of the GPU in use
+void choose_in_thread();  // that GPU, which to CUDA is each thread's own matter; stream() does it too
 
 // Throws Error: limit when the device's memory is used up, else io.
 void check_cuda(cudaError_t error, const char* what);

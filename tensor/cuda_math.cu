@@ -12,15 +12,28 @@ namespace {
 thread_local Factors current = Factors::f32;
 thread_local DType stored = DType::f32;
 
+__global__ void any_kernel() {}
+
+// The compute capability that the kernels which run here were compiled for, 75 for 7.5: that of the GPU, or
+// an earlier one, of which a newer GPU takes the PTX.
+int compiled_for() {
+  cudaFuncAttributes attributes{};
+  choose_in_thread();
+  check_cuda(cudaFuncGetAttributes(&attributes, any_kernel), "cudaFuncGetAttributes");
+  return attributes.ptxVersion;
+}
+
 }  // namespace
 
 Factors factors() { return current; }
 
 bool has_tensor_cores() {
-  int major = 0;
-  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device()),
-             "cudaDeviceGetAttribute");
-  return major >= 8;
+#ifdef DGP_CUDA_EMULATED
+  return compiled_for() >= 80;  // tests change it
+#else
+  static const bool found = compiled_for() >= 80;
+  return found;
+#endif
 }
 
 Factors use_factors(Factors factors) {
@@ -29,8 +42,10 @@ Factors use_factors(Factors factors) {
     if (!has_tensor_cores()) {
       cudaDeviceProp properties{};
       check_cuda(cudaGetDeviceProperties(&properties, device()), "cudaGetDeviceProperties");
-      fail(ErrorCode::limit, "tf32, bf16 and f16 need a GPU of compute capability 8.0 or later; ",
-           properties.name, " has ", properties.major, ".", properties.minor);
+      fail(ErrorCode::limit,
+           "tf32, bf16 and f16 need a GPU of compute capability 8.0 or later, and a build for it",
+           " (CMAKE_CUDA_ARCHITECTURES); ", properties.name, " has ", properties.major, ".", properties.minor,
+           ", and this build's kernels are for ", compiled_for() / 10, ".", compiled_for() % 10);
     }
   }
   return std::exchange(current, factors);

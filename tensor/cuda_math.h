@@ -16,11 +16,12 @@ namespace dgp::cuda {
 // the weights is tf32 then. Convolutions of feature maps that are stored in 16 bits do not ask: ops/conv2d.h.
 enum class Factors { f32, tf32, bf16, f16 };
 
-DGP_CUDA_FUNCTION Factors factors();        // in use on this thread
-DGP_CUDA_FUNCTION bool has_tensor_cores();  // for tf32, bf16 and f16: from Ampere (sm_80) on
+DGP_CUDA_FUNCTION Factors factors();  // in use on this thread
+DGP_CUDA_FUNCTION bool
+has_tensor_cores();  // for tf32, bf16 and f16: GPU and kernels of Ampere (sm_80) or later
 
 // Sets them and returns those before. Throws Error(limit) where the GPU has no such tensor cores (before
-// Ampere, sm_80).
+// Ampere, sm_80), or the build no code for them.
 DGP_CUDA_FUNCTION Factors use_factors(Factors factors);
 
 // What networks store feature maps in on this thread: f32 (the default), bf16 or f16. DGPNet and EDSR ask,

@@ -16,7 +16,10 @@ constexpr int64_t kMostBlocks = int64_t{1} << 20, kLeastBytes = int64_t{1} << 20
 
 class Event {
  public:
-  Event() { check_cuda(cudaEventCreate(&event_), "cudaEventCreate"); }
+  Event() {
+    choose_in_thread();
+    check_cuda(cudaEventCreate(&event_), "cudaEventCreate");
+  }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;

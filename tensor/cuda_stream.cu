@@ -13,6 +13,7 @@ cudaStream_t make_stream() {
 
 cudaStream_t stream_of(Queue queue) {
   if (queue == Queue::main) return stream();
+  choose_in_thread();
   static cudaStream_t up = make_stream(), down = make_stream();
   return queue == Queue::upload ? up : down;
 }
@@ -27,6 +28,7 @@ cudaEvent_t event_of(const std::shared_ptr<void>& event) { return static_cast<cu
 }  // namespace
 
 std::shared_ptr<void> lock_pages(void* memory, int64_t bytes) {
+  choose_in_thread();
   cudaError_t error = cudaHostRegister(memory, static_cast<size_t>(bytes), cudaHostRegisterDefault);
   if (error != cudaSuccess) cudaGetLastError();  // taken note of
   if (error == cudaErrorMemoryAllocation)
@@ -43,12 +45,13 @@ void download(void* host, const void* device, int64_t bytes) {
 }
 
 void Event::record(Queue queue) {
+  const cudaStream_t in = stream_of(queue);  // first: an event belongs to the GPU that the thread has chosen
   if (!event_) {
     cudaEvent_t made = nullptr;
     check_cuda(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "cudaEventCreateWithFlags");
     event_ = {made, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); }};
   }
-  check_cuda(cudaEventRecord(event_of(event_), stream_of(queue)), "cudaEventRecord");
+  check_cuda(cudaEventRecord(event_of(event_), in), "cudaEventRecord");
 }
 void Event::hold(Queue queue) const {
   if (event_) check_cuda(cudaStreamWaitEvent(stream_of(queue), event_of(event_), 0), "cudaStreamWaitEvent");

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "image/jpeg_transform.h"
 #include "tensor/device_function.h"
 #include "tensor/tensor.h"
 
@@ -16,7 +17,10 @@ inline void check_picture(const char* op, const Tensor& x) {
 
 DGP_DEVICE inline float clamped(float v) { return v < 0 ? 0.f : v > 1 ? 1.f : v; }
 DGP_DEVICE inline int byte_of(float v) { return static_cast<int>(lrintf(clamped(v) * 255)); }
-DGP_DEVICE inline float luma(const float* p) { return 0.2989f * p[0] + 0.587f * p[1] + 0.114f * p[2]; }
+// To the bit the same everywhere: of grey values of bytes some lie in the middle between two bytes.
+DGP_DEVICE inline float luma(const float* p) {
+  return add_product(add_product(0.2989f * p[0], 0.587f, p[1]), 0.114f, p[2]);
+}
 
 // ... 2 1 0 1 2 ... n-2 n-1 n-2 ...
 DGP_DEVICE inline int64_t reflected(int64_t i, int64_t n) {

@@ -30,6 +30,12 @@ class Rows(unittest.TestCase):
         self.assertEqual(rows.best(ways[1:2]), rows.result(note="CUDA graph: RuntimeError"))
         self.assertEqual(rows.best([])["note"], "not run")
 
+    def test_memory_of_a_graph_is_that_of_its_eager_run(self):
+        ways = [rows.result(3.0, 10, "eager"), rows.result(2.0, None, "CUDA graph"), rows.result(4.0, 20, "compiled")]
+        self.assertEqual(rows.with_memory(rows.best(ways), ways), rows.result(2.0, 10, "CUDA graph"))
+        self.assertEqual(rows.with_memory(ways[2], ways)["bytes"], 20)
+        self.assertIsNone(rows.with_memory(rows.best(ways[1:2]), ways[1:2])["bytes"])
+
     def test_ratio_and_share_of_the_peak(self):
         line = rows.line(entry(rows.result(2.0, 2**20), rows.result(3.0, 3 * 2**20, "eager")), 1000.0)
         self.assertEqual(line, "| w | i | f32 | 2.000 | 3.000 | eager | **1.50** | 0.50 | 1 | 3 |")
@@ -72,10 +78,16 @@ class Arguments(unittest.TestCase):
 
     def test_compiling_stops_when_the_minutes_run_out(self):
         now = [0.0]
-        budget = run.Budget(10, lambda: now[0])
+        budget = run.Budget(10, 3, lambda: now[0])
         self.assertIn("torch.compile", budget.ways())
-        now[0] = 600 - run.COMPILE_SECONDS
+        now[0] = 600 - 2 * run.COMPILE_SECONDS - run.ROW_SECONDS  # of the last row
         self.assertEqual(budget.ways(), ["eager", "CUDA graph"])
+        now[0] -= 1
+        self.assertIn("torch.compile", budget.ways())
+
+    def test_every_row_is_counted(self):
+        arguments = run.parse_arguments(["--models", "tiny", "base", "--sizes", "8x8", "--precisions", "f32", "f16"])
+        self.assertEqual(run.row_count(arguments), 2 * (2 + 2))
 
 
 class Program(unittest.TestCase):

@@ -1,5 +1,6 @@
 """PyTorch's side: channels last, cudnn.benchmark, and of each thing the fastest of eager, CUDA graph and torch.compile."""
 import contextlib
+import copy
 import statistics
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from rows import best, result
+from rows import best, result, with_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 
@@ -23,7 +24,8 @@ def precision(name):
 
 
 def timed(run, runs):
-    """Median milliseconds by events, and the most memory at a time."""
+    """Median milliseconds by events, and the most memory at a time; None where runs take none from the allocator, as
+    those of a CUDA graph, whose memory was taken when it was recorded."""
     for _ in range(WARMUP):
         run()
     torch.cuda.synchronize()
@@ -36,7 +38,7 @@ def timed(run, runs):
         end.record()
         end.synchronize()
         times.append(begin.elapsed_time(end))
-    return statistics.median(times), torch.cuda.max_memory_allocated() - before
+    return statistics.median(times), torch.cuda.max_memory_allocated() - before or None
 
 
 def graph_of(run):
@@ -69,7 +71,7 @@ def fastest(run, runs, ways):
             results.append(result(ms, bytes, name))
         except Exception as error:  # whatever a way raises: the others still run
             results.append(result(note=f"{name}: {type(error).__name__}"))
-    return best(results)
+    return with_memory(best(results), results)
 
 
 def pixels(*shape, seed=1):
@@ -102,7 +104,7 @@ class Model:
     def run(self, lr, name, runs, ways):
         """lr [1,3,H,W] on the CPU -> the result and the picture in f32."""
         with precision(name) as dtype, torch.no_grad():
-            net, x = there(self.net, dtype), there(lr, dtype)
+            net, x = there(copy.deepcopy(self.net), dtype), there(lr, dtype)  # a module is converted in place
             hr = net(x).float().cpu()
             return fastest(lambda: net(x), runs, ways), hr
 
@@ -134,7 +136,7 @@ def step(preset, batch, patch, name, runs, ways):
             loss = compiled_loss(loss_of) if way == "torch.compile" else loss_of
             found = fastest(stepper(loss), runs, ["CUDA graph" if way == "CUDA graph" else "eager"])
             results.append(found if found["ms"] is None else dict(found, note=way))
-        return best(results)
+        return with_memory(best(results), results)
 
 
 def compiled_loss(loss):

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRESETS = ["tiny", "small", "base", "large"]
 PRECISIONS = ["f32", "tf32", "bf16", "f16"]
 COMPILE_SECONDS = 60  # that torch.compile takes at most for one row
+ROW_SECONDS = 6  # that a row takes without it: both programs, their start and the pictures that are compared
 TOLERANCE = {"f32": 1e-3, "tf32": 2e-2, "bf16": 0.2, "f16": 5e-2}  # of values of the order of one
 SMOKE = ["--skip-build", "--skip-tests", "--models", "tiny", "--sizes", "6x5", "--conv", "1x5x6x3x4x3", "--train", "tiny",
          "--batch", "1", "--patch", "4", "--runs", "1"]
@@ -73,14 +74,15 @@ def parse_arguments(words):
 
 
 class Budget:
-    """What remains of the minutes."""
+    """What remains of the minutes, for so many rows."""
 
-    def __init__(self, minutes, clock=time.monotonic):
-        self.clock, self.end = clock, clock() + 60 * minutes
+    def __init__(self, minutes, rows, clock=time.monotonic):
+        self.clock, self.end, self.rows = clock, clock() + 60 * minutes, rows
 
     def ways(self):
-        """How PyTorch runs a row: compiled as well while there is time."""
-        enough = self.end - self.clock() > 2 * COMPILE_SECONDS
+        """How PyTorch runs the next row: compiled as well while that leaves time for the rows behind it."""
+        self.rows -= 1
+        enough = self.end - self.clock() > 2 * COMPILE_SECONDS + ROW_SECONDS * self.rows
         return ["eager", "CUDA graph", *(["torch.compile"] if enough else [])]
 
 
@@ -165,9 +167,13 @@ def step_rows(arguments, dgp, pytorch, why, budget):
                   own, peer)
 
 
+def row_count(arguments):
+    return len(arguments.precisions) * (2 + len(arguments.models) * len(arguments.sizes))
+
+
 def main(words):
     arguments = parse_arguments(words)
-    budget = Budget(arguments.minutes)
+    budget = Budget(arguments.minutes, row_count(arguments))
     prepare(arguments)
     dgp = Dgp(arguments.dgp)
     pytorch, why = load_pytorch()

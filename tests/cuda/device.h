@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "tensor/cuda.h"
+#include "tensor/cuda_memory.h"
 #include "tests/test.h"
 
 #ifdef DGP_CUDA_EMULATED
@@ -34,12 +34,13 @@ struct With {
 #endif
 };
 
-// Emulated: throws when device memory is still allocated.
+// Fails when device memory is still allocated; emulated, by a list of what.
 inline void check_leaks() {
   dgp::cuda::synchronize();
 #ifdef DGP_CUDA_EMULATED
   emulator::check_leaks();
 #endif
+  CHECK(dgp::cuda::memory_in_use() == 0);
 }
 
 // Stands before the program in a shell.

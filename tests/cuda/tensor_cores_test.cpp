@@ -262,4 +262,8 @@ TEST_CASE("a GPU without such tensor cores says so") {
   CHECK_THROWS_WITH(cuda::Using(Factors::tf32),
                     ContainsSubstring("compute capability 8.0") && ContainsSubstring("has 7.0"));
   CHECK_NOTHROW(cuda::Using(Factors::f32));
+  emulator::With compiled({.compiled = 7});  // a newer GPU runs the PTX of an older one
+  CHECK(!cuda::has_tensor_cores());
+  CHECK_THROWS_WITH(cuda::Using(Factors::tf32),
+                    ContainsSubstring("has 9.0, and this build's kernels are for 7.0"));
 }

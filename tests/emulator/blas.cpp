@@ -89,6 +89,7 @@ cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_
                                          long long b_step, const float* beta, float* c, int ldc,
                                          long long c_step, int batch) {
   refuse_in_capture(handle->stream, "a call of cuBLAS");
+  check_device(handle->stream, "a call of cuBLAS");
   Gemm whole{
       op_a == CUBLAS_OP_T, op_b == CUBLAS_OP_T, handle->tf32, m, n, k, *alpha, *beta, a, b, c, lda, ldb, ldc};
   enqueue(handle->stream, [=] {

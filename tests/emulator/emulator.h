@@ -64,6 +64,7 @@ struct Settings {
   int64_t memory = int64_t{1} << 32;          // bytes of the device
   int64_t shared_memory = int64_t{48} << 10;  // bytes a block
   int capability = 9;                         // the device's major compute capability
+  int compiled = 9;                           // that which kernels were compiled for, if it is lower
   int devices = 1;                            // how many there are; DGP_EMULATOR_DEVICES sets it at the start
   int64_t fail_allocation = -1;               // index of the allocation from now that fails; -1: none
 };
@@ -104,6 +105,8 @@ void* shared_array(const void* key, const char* name, size_t bytes);
 bool is_device(const void* pointer);
 
 void enqueue(struct Stream* stream, std::function<void()> work);
+// Throws Fault unless the thread has chosen the GPU that the stream was made on.
+void check_device(const struct Stream* stream, const char* what);
 void run(dim3 grid, dim3 block, const std::function<void()>& body);
 
 template <class T>
@@ -116,6 +119,7 @@ void check_argument(const T& argument) {
 // Arguments are copied at the call, as CUDA does, and looked at when the stream reaches the launch.
 template <class... P>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, struct Stream* stream, P... args) {
+  check_device(stream, "a launch");
   enqueue(stream, [=] {
     (check_argument(args), ...);
     run(grid, block, [&] { kernel(args...); });
@@ -226,7 +230,6 @@ enum cudaError_t {
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
-enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostRegisterDefault = 0;
 
@@ -236,8 +239,16 @@ struct cudaDeviceProp {
 };
 
 cudaError_t cudaGetDeviceCount(int* count);
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
-cudaError_t cudaSetDevice(int device);
+struct cudaFuncAttributes {
+  int ptxVersion;  // the compute capability that a kernel was compiled for, 90 for 9.0
+};
+template <class... P>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*)(P...)) {
+  const emulator::Settings& s = emulator::settings();
+  attributes->ptxVersion = 10 * (s.compiled < s.capability ? s.compiled : s.capability);
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device);  // of this thread, which begins with 0
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();

@@ -293,6 +293,26 @@ TEST_CASE("a missing wait for an event shows when the other stream comes later, 
   CHECK(there_and_back(true, false) != ramp(8));
 }
 
+TEST_CASE("a copy into memory before its allocation's turn in the other stream is reported") {
+  using namespace dgp::cuda;
+  const PageLocked host(8);
+  for (bool wait : {false, true}) {
+    Floats x(8);
+    Event allocated, uploaded;
+    allocated.record(Queue::main);
+    if (wait) allocated.hold(Queue::upload);
+    const std::string fault = fault_of([&] {
+      upload(x.data(), host.tensor().bytes(), 32);
+      uploaded.record(Queue::upload);
+      uploaded.wait();
+    });
+    if (wait)
+      CHECK(fault.empty());
+    else
+      CHECK_THAT(fault, ContainsSubstring("before the stream that it is allocated on has come so far"));
+  }
+}
+
 // A buffer that is written again while it still goes down: without the wait this shows when main comes first.
 TEST_CASE("a buffer used again before it was read shows when the other stream comes first") {
   using namespace dgp::cuda;

@@ -57,6 +57,9 @@ const Buffer& checked(const void* at, size_t bytes, const char* what) {
   if (!buffer) throw Fault(std::string(what) + ": the address is not in device memory");
   if (buffer->freed)
     throw Fault(std::string(what) + ": use after free of buffer " + std::to_string(buffer->id));
+  if (!buffer->reached)
+    throw Fault(std::string(what) + ": buffer " + std::to_string(buffer->id) +
+                " before the stream that it is allocated on has come so far");
   if (!buffer->memory.holds(at, bytes))
     throw Fault(std::string(what) + ": " + std::to_string(bytes) + " bytes from byte " +
                 std::to_string(static_cast<const std::byte*>(at) - buffer->memory.data()) + " of buffer " +
@@ -270,13 +273,11 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = settings().devices;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = settings().capability;
-  return cudaSuccess;
-}
 // They are alike and share their memory: a process uses one.
 cudaError_t cudaSetDevice(int device) {
-  return device >= 0 && device < settings().devices ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= settings().devices) return cudaErrorInvalidDevice;
+  chosen_device() = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {"emulated GPU", settings().capability, 0};
@@ -309,7 +310,7 @@ cudaError_t cudaMallocAsync(void** block, size_t bytes, cudaStream_t stream) {
   buffers.push_back(std::unique_ptr<Buffer>(new Buffer{Guarded(bytes, settings().placement), next_id++}));
   if (settings().thorough) buffers.back()->memory.close();
   *block = buffers.back()->memory.data();
-  note_allocation(stream, *block);
+  note_allocation(stream, *buffers.back());
   return cudaSuccess;
 }
 

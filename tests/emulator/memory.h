@@ -40,6 +40,7 @@ struct Buffer {
   Guarded memory;
   int64_t id;
   bool freed = false;
+  bool reached = false;  // has the stream that it was allocated on come so far?
 };
 
 // All buffers that are not freed, open while one of these lives.
@@ -57,9 +58,9 @@ void forget_values(void* block);  // as if nothing had been written to it
 
 // On streams (streams.cpp). A graph may allocate what it frees itself: the block lives as long as the graph.
 void enqueue_free(Stream* stream, void* block);  // done even after a fault
-void note_allocation(Stream* stream, void* block);
+void note_allocation(Stream* stream, Buffer& buffer);
 void finish(Stream* stream);  // waits for all that is queued
-bool capturing(const Stream* stream);
+int& chosen_device();         // by this thread
 void refuse_in_capture(const Stream* stream, const std::string& what);
 
 // What is wrong with an access there; in words, for a Fault.

@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Work {
   std::function<void()> run;
-  bool frees = false;
+  bool of_memory = false;     // an allocation or a free: done even after a fault
   Stream* awaited = nullptr;  // begins when that one has come to `position`
   int64_t position = 0;
 };
@@ -35,6 +35,7 @@ struct Recorded {  // of a graph
 }  // namespace
 
 struct Stream {
+  int device = chosen_device();
   std::deque<Work> queue;
   int64_t queued = 0, done = 0;       // works, since it was created
   std::unique_ptr<Recorded> capture;  // while a graph is captured
@@ -45,6 +46,7 @@ struct Graph {
 };
 
 struct Event {
+  int device = chosen_device();
   Stream* stream = nullptr;  // null: never recorded
   int64_t position = 0;      // works of the stream that come before it
   std::shared_ptr<Clock::time_point> time = std::make_shared<Clock::time_point>();
@@ -95,7 +97,7 @@ void reach(Stream& stream, int64_t position) {
 void abandon() {
   for (auto& stream : streams()) {
     for (Work& work : stream->queue) try {
-        if (work.frees) work.run();
+        if (work.of_memory) work.run();
       } catch (const Fault&) {
       }
     stream->queue.clear();
@@ -128,13 +130,23 @@ void enqueue_free(Stream* stream, void* block) {
     throw Fault("memory is freed in a graph that was allocated outside it");
   stream->capture->work.push_back([=] { forget_values(block); });
 }
-void note_allocation(Stream* stream, void* block) {
-  if (!stream->capture) return;
+void note_allocation(Stream* stream, Buffer& buffer) {
+  if (!stream->capture) return push(stream, {[&buffer] { buffer.reached = true; }, true});
+  void* block = buffer.memory.data();
+  buffer.reached = true;
   stream->capture->blocks.push_back(block);
   stream->capture->not_freed.push_back(block);
   stream->capture->work.push_back([=] { forget_values(block); });
 }
-bool capturing(const Stream* stream) { return stream->capture != nullptr; }
+int& chosen_device() {
+  thread_local int device = 0;
+  return device;
+}
+void check_device(const Stream* stream, const char* what) {
+  if (stream->device != chosen_device())
+    throw Fault(what + (" on a stream of GPU " + std::to_string(stream->device)) +
+                " by a thread that has chosen GPU " + std::to_string(chosen_device()));
+}
 void finish(Stream* stream) { wait_for(*stream, stream->queued); }
 void refuse_in_capture(const Stream* stream, const std::string& what) {
   if (stream->capture) throw Fault(what + " while a graph is captured");
@@ -174,6 +186,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   refuse_in_capture(stream, "the recording of an event");
+  check_device(stream, "the recording of an event");
+  if (event->device != stream->device) throw Fault("an event of another GPU than the stream's is recorded");
   enqueue(stream, [time = event->time] { *time = Clock::now(); });
   event->stream = stream;
   event->position = stream->queued;
@@ -210,6 +224,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  check_device(stream, "the launch of a graph");
   enqueue(stream, [recorded = executable->recorded] {
     for (const auto& work : recorded->work) work();
   });

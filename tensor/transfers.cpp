@@ -1,4 +1,4 @@
-#include "infer/transfers.h"
+#include "tensor/transfers.h"
 
 #include "tensor/cuda_stream.h"
 
@@ -13,7 +13,8 @@ struct Slot {
   Shape shape;       // of what is in it
   Event sent, used;  // it has arrived; kernels are done with it on the device
 
-  explicit Slot(const Tensor& room) : device(room), host(room.numel()) {}
+  // The room may be memory that work on main still uses, handed out for what comes behind that.
+  explicit Slot(const Tensor& room) : device(room), host(room.numel()) { used.record(Queue::main); }
   ~Slot() {
     try {
       sent.wait();   // before its memory is unlocked

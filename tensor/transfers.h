@@ -1,5 +1,5 @@
-// Rows on their way between the host and the GPU, two bands at a time: one on its way beside the kernels that
-// work on the other.
+// Values on their way between the host and the GPU, two bands at a time: one on its way beside the kernels
+// that work on the other.
 #pragma once
 
 #include <memory>
