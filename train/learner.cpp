@@ -162,7 +162,7 @@ StepResult Learner::update(StepResult result, double lr, int64_t iteration) {
   result.norm = finite ? optimizer_->grad_norm() / scale : result.loss;
   const double adversary_norm = adversary_ && finite ? adversary_->optimizer->grad_norm() : 0;
   result.sound = is_sound(result.norm) && is_sound(adversary_norm);
-  if (finite && !is_sound(result.norm)) result.overflow = loss_scale_.lower();
+  if (!is_sound(result.norm)) result.overflow = loss_scale_.lower();
   if (!result.sound) return result;
   loss_scale_.good_step();
   if (!adversary_ || iteration >= config_.gan.alone) {

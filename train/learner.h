@@ -25,7 +25,7 @@ struct StepResult {
   double loss = 0, norm = 0;       // mean over the step's batches; of the gradient
   std::vector<double> parts = {};  // the weighted terms that `loss` is the sum of; then the discriminator's
   bool sound = false;              // false: loss or gradient was not finite, and no weight was changed
-  bool overflow = false;  // not sound, since the gradient was too large for f16: the scale is lower now
+  bool overflow = false;  // not sound, perhaps since something was too large for f16: the scale is lower now
   double loss_scale = 0;  // that the step was made with; 0: none (train/loss_scale.h)
 };
 

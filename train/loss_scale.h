@@ -1,9 +1,9 @@
 // Dynamic loss scaling, for gradients stored in f16, which loses what is below 6e-8: the loss is multiplied
 // by a power of two before its gradient is taken, and the gradients of the parameters, which are f32, are
-// divided by it. When they overflow nevertheless the step is skipped and the scale halved; after so many
-// steps without that it is doubled. The values are those of PyTorch's GradScaler (torch.amp), after
-// Micikevicius et al., "Mixed precision training" (arXiv:1710.03740). bf16 has f32's range and needs none of
-// it.
+// divided by it. When they overflow nevertheless, or the loss does, the step is skipped and the scale halved;
+// after so many steps without that it is doubled. The values are those of PyTorch's GradScaler (torch.amp),
+// after Micikevicius et al., "Mixed precision training" (arXiv:1710.03740). bf16 has f32's range and needs
+// none of it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ class LossScale {
  public:
   static constexpr double kFirst = 65536, kGrowth = 2, kBackoff = 0.5;
   static constexpr int64_t kGrowthInterval = 2000;  // steps in a row without an overflow
-  // A gradient that is not finite at this scale owes nothing to it.
+  // What is not finite at this scale owes nothing to it.
   static constexpr double kLeast = 1;
 
   explicit LossScale(bool dynamic) : dynamic_(dynamic), value_(dynamic ? kFirst : 1) {}
@@ -29,7 +29,7 @@ class LossScale {
     value_ *= kGrowth, good_steps_ = 0;
   }
 
-  // After gradients that were not: true when a lower scale may help, which is set then.
+  // After a loss or gradients that were not: true when a lower scale may help, which is set then.
   bool lower() {
     if (!dynamic_ || value_ <= kLeast) return false;
     value_ *= kBackoff, good_steps_ = 0;

@@ -276,7 +276,8 @@ void Trainer::step() {
 void Trainer::account(const StepResult& result, double lr) {
   if (result.overflow) {  // the scale's doing: no sign of divergence
     ++at_.skipped;
-    tell("iteration " + std::to_string(at_.iteration) + ": a gradient overflowed at loss scale " +
+    tell("iteration " + std::to_string(at_.iteration) + ": " +
+         (std::isfinite(result.loss) ? "a gradient" : "the loss") + " overflowed at loss scale " +
          std::to_string(static_cast<int64_t>(result.loss_scale)) + "; the step is skipped, the scale halved");
   } else if (!result.sound) {
     ++at_.skipped;
@@ -286,7 +287,9 @@ void Trainer::account(const StepResult& result, double lr) {
     if (first() && at_.skipped_in_row >= kMostSkippedInRow)
       fail(ErrorCode::numeric, config_.folder(), ": ", kMostSkippedInRow,
            " steps in a row were not finite, up to iteration ", at_.iteration,
-           "; the last good checkpoint is kept; try a lower optimizer.lr or set clip");
+           result.loss_scale > 0 ? ", and no loss scale helped: f16 holds values up to 65504" : "",
+           "; the last good checkpoint is kept; try ", result.loss_scale > 0 ? "precision: bf16, " : "",
+           "a lower optimizer.lr or set clip");
   } else {
     at_.skipped_in_row = 0;
     at_.window_loss += result.loss;

@@ -47,8 +47,9 @@ struct TrainResult {
 // newest sound checkpoint to the same bits an uninterrupted run would reach, or begins when there is none.
 // Several ranks share every batch; only the first touches the run folder, and calls message and progress.
 // Each looks at its own hooks.stop, and all of them stop after the same step.
-// Throws Error(numeric) after ten steps in a row that were not finite; the last checkpoint stays as it was.
-// Throws Error(limit) when config.device is not there; nothing is written then.
+// Throws Error(numeric) after ten steps in a row that were not finite, in f16 of those that a lower loss
+// scale could not help; the last checkpoint stays as it was. Throws Error(limit) when config.device is not
+// there; nothing is written then.
 TrainResult train(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = false);
 
 }  // namespace dgp

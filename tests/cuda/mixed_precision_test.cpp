@@ -1,5 +1,6 @@
 // Feature maps in bf16 and f16 on the GPU: the network's values and gradients beside the CPU's in f32, and
 // training with its loss scaled.
+#include <algorithm>
 #include <cstring>
 
 #include "infer/upscaler.h"
@@ -227,6 +228,42 @@ TEST_CASE("a gradient that overflows f16 skips the step and halves the scale, wh
     other.precision = "f16", other.iterations = 2;
     losses_of(other, 1 << 20, true);
     CHECK(scale_of(other) == LossScale::kFirst / 2);
+  }
+}
+
+TEST_CASE(
+    "a loss that overflows f16 skips the step and halves the scale; where that never helps, training gives "
+    "up") {
+  if (!device::usable()) return;
+  TempFolder temp;
+  device::With with(device::Order::forward, false);
+  TrainConfig config = tiny_run(temp, "cuda");
+  config.precision = "f16", config.watch.returns = 0, config.iterations = 40;
+  std::vector<std::string> messages;
+  TrainHooks hooks;
+  hooks.message = [&](const std::string& m) { messages.push_back(m); };
+  auto told = [&](const std::string& text) {
+    return std::count_if(messages.begin(), messages.end(),
+                         [&](const std::string& m) { return m.find(text) < m.size(); });
+  };
+  std::function<bool(int64_t)> too_bright;
+  hooks.on_batch = [&](int64_t iteration, Batch& batch) {
+    if (too_bright(iteration)) batch.lr = Tensor::full(batch.lr.shape(), 1e9).to(batch.lr.device());
+  };
+  SECTION("of two batches") {
+    config.iterations = 5;
+    too_bright = [](int64_t iteration) { return iteration == 1 || iteration == 2; };
+    CHECK(train(config, hooks).skipped == 2);
+    CHECK(told("the loss overflowed at loss scale") == 2);
+    CHECK(told("the loss overflowed at loss scale 32768; the step is skipped, the scale halved") == 1);
+    CHECK(scale_of(config) == LossScale::kFirst / 4);
+  }
+  SECTION("of every batch") {
+    too_bright = [](int64_t) { return true; };
+    CHECK_THROWS_WITH(train(config, hooks),
+                      ContainsSubstring("10 steps in a row were not finite, up to iteration 26") &&
+                          ContainsSubstring("try precision: bf16, a lower optimizer.lr"));
+    CHECK(told("the loss overflowed at loss scale") == 16);
   }
 }
 
