@@ -122,19 +122,23 @@ std::string upscale_npy(const Job& job, const Upscaler& upscaler, Progress& prog
   Shape result{shape[0], 3, shape[2] * s, shape[3] * s};
   progress.expect(shape[0] * hr_plane);
   NpyWriter hr(job.output.string(), DType::f32, result);
-  for (int64_t n = 0; n < shape[0]; ++n) {
-    progress.part(n, shape[0]);
-    auto read = [&](const Tensor& rows, int64_t first) {
+  auto start = [&](int64_t n) {
+    return upscaler.start(shape[2], shape[3], [&, n](const Tensor& rows, int64_t first) {
       for_each_plane(rows, first, true, [&](int64_t c, int64_t at, int64_t count, float* values) {
         lr.read((n * 3 + c) * lr_plane + at, count, values);
       });
-    };
-    auto write = [&](const Tensor& rows, int64_t first) {
+    });
+  };
+  std::optional<Upscaler::Running> next = start(0);
+  for (int64_t n = 0; n < shape[0]; ++n) {
+    progress.part(n, shape[0]);
+    Upscaler::Running image = *std::exchange(next, std::nullopt);
+    if (n + 1 < shape[0]) next = start(n + 1);  // on the GPU it is computed while this one is written
+    image.finish([&](const Tensor& rows, int64_t first) {
       for_each_plane(rows, first, false, [&](int64_t c, int64_t at, int64_t count, const float* values) {
         hr.write((n * 3 + c) * hr_plane + at, count, values);
       });
-    };
-    upscaler.stream(shape[2], shape[3], read, write);
+    });
   }
   hr.commit();
   return to_string(shape) + " -> " + to_string(result);

@@ -171,20 +171,28 @@ Upscaler::Running Upscaler::start(const Tensor& lr) const {
   return start_rows(RowStore(lr), impl_->prepare({lr.dim(0), lr.dim(1)}, 0, {}), 0, 1);
 }
 
-void Upscaler::stream(int64_t height, int64_t width, const RowFiller& read, const RowSink& sink) const {
+Upscaler::Running Upscaler::start(int64_t height, int64_t width, const RowFiller& read) const {
   check(height > 0 && width > 0, "upscale: image of ", width, "x", height, " expects at least one pixel");
-  Extent extent{height, width};
-  Tiling tiling =
-      impl_->prepare(extent, 0, {.lr_bytes = height * width * 12, .hr_row_bytes = width * scale() * 4});
-  RowStore lr = RowStore::make(height, width, 3, tiling.spill);
-  int64_t band = std::max<int64_t>(1, kMiB / (width * 12));
-  for (int64_t begin = 0; begin < height; begin += band) {
-    int64_t end = std::min(height, begin + band);
-    Tensor rows = lr.place(begin, end);
-    read(rows, begin);
-    lr.write(begin, rows);
-  }
-  start_rows(lr, tiling, 0, 1).finish(sink);
+  auto begin = [upscaler = *this, height, width, read] {
+    const Tiling tiling = upscaler.impl_->prepare(
+        {height, width}, 0, {.lr_bytes = height * width * 12, .hr_row_bytes = width * upscaler.scale() * 4});
+    RowStore lr = RowStore::make(height, width, 3, tiling.spill);
+    const int64_t band = std::max<int64_t>(1, kMiB / (width * 12));
+    for (int64_t first = 0; first < height; first += band) {
+      Tensor rows = lr.place(first, std::min(height, first + band));
+      read(rows, first);
+      lr.write(first, rows);
+    }
+    return upscaler.start_rows(lr, tiling, 0, 1);
+  };
+  if (impl_->gpu) return begin();
+  Running running;
+  running.finish_ = [begin](const RowSink& sink) { begin().finish(sink); };
+  return running;
+}
+
+void Upscaler::stream(int64_t height, int64_t width, const RowFiller& read, const RowSink& sink) const {
+  start(height, width, read).finish(sink);
 }
 
 void Upscaler::stream(const Image& lr, const RowSink& sink) const {

@@ -87,6 +87,8 @@ class Upscaler {
   };
   Running start(ImageReader& lr) const;   // which must live until then; rows as stream() gives them
   Running start(const Tensor& lr) const;  // f32 [H,W,3]; rows f32 [R,W*scale,3]
+  // f32 [H,W,3] that read() fills, on the CPU in finish().
+  Running start(int64_t height, int64_t width, const RowFiller& read) const;
 
   int64_t scale() const;
 
