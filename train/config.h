@@ -103,7 +103,7 @@ struct PoolConfig {
 struct TrainConfig {
   std::string name = "run";
   std::string out;                 // run folder; empty: runs/<name>
-  std::string device = "cpu";      // or cuda: where the network learns; data are made on the CPU in any case
+  std::string device = "cpu";      // or cuda: where the network learns and batches are made
   std::string precision = "full";  // on the GPU also tf32, fast, bf16 and f16 (docs/cuda.md)
   int64_t seed = 1, iterations = 100000, threads = 0;
   struct {

@@ -8,9 +8,12 @@ namespace dgp::cuda {
 
 using PlanLaunch = DegradePlan::Launch;
 
+inline const uint8_t* data_of(const PlanMemory& m) {
+  return reinterpret_cast<const uint8_t*>(m.data.device_data<float>());
+}
 template <class Job>
 const Job* jobs_of(const PlanLaunch& l, const PlanMemory& m) {
-  return reinterpret_cast<const Job*>(m.data.device_data<uint8_t>() + l.jobs);
+  return reinterpret_cast<const Job*>(data_of(m) + l.jobs);
 }
 inline dim3 grid_of(const PlanLaunch& l) {
   check(l.blocks <= 0x7fffffff && l.count <= 0xffff, "degradation on the GPU: ", l.count, " pictures of ",

@@ -80,7 +80,7 @@ __global__ void resample_kernel(const ResampleJob* jobs, float* work, const uint
 template <int kRows, class Access>
 void run_filter(const PlanLaunch& l, const PlanMemory& m) {
   launch(filter_kernel<kRows, Access>, grid_of(l), kJobBlock, jobs_of<FilterJob>(l, m),
-         m.workspace.device_data<float>(), m.data.device_data<uint8_t>());
+         m.workspace.device_data<float>(), data_of(m));
 }
 
 }  // namespace
@@ -91,7 +91,7 @@ void launch_filters(const PlanLaunch& l, const PlanMemory& m) {
   if (l.kernel == DegradeKernel::filter_mask) return run_filter<kFilterRows, Mask>(l, m);
   if (l.kernel == DegradeKernel::sharpen_row) return run_filter<1, Sharpen>(l, m);
   launch(resample_kernel, grid_of(l), kJobBlock, jobs_of<ResampleJob>(l, m), m.workspace.device_data<float>(),
-         m.data.device_data<uint8_t>());
+         data_of(m));
 }
 
 }  // namespace dgp::cuda

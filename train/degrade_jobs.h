@@ -85,12 +85,13 @@ struct RoundJob {
   int64_t blocks() const { return blocks_of(count); }
 };
 
-// A square of a picture, turned as Orientation says, its channels in this order, to `to` of the target.
+// A piece of a picture of so many columns, turned as Orientation says, its channels in this order, to `to` of
+// the target: rows x columns there.
 struct CutJob {
-  int64_t from, width, y, x, side, to;
+  int64_t from, width, y, x, rows, columns, to;
   bool hflip, vflip, transpose;
   int channel[3];
-  int64_t blocks() const { return blocks_of(side * side); }
+  int64_t blocks() const { return blocks_of(rows * columns); }
 };
 
 // Where (y, x) of a square of `patch` pixels lies inside the cut, or, with inside false, outside it.

@@ -140,7 +140,7 @@ __global__ void file_jpeg_pixels_kernel(const JpegJob* jobs, float* work) {
 void launch_jpeg(const PlanLaunch& l, const PlanMemory& m) {
   const auto* jobs = jobs_of<JpegJob>(l, m);
   float* work = m.workspace.device_data<float>();
-  const uint8_t* data = m.data.device_data<uint8_t>();
+  const uint8_t* data = data_of(m);
   if (l.kernel == DegradeKernel::file_jpeg_pixels)
     return launch(file_jpeg_pixels_kernel, grid_of(l), kJobBlock, jobs, work);
   launch(l.kernel == DegradeKernel::diff_jpeg ? diff_jpeg_kernel : file_jpeg_planes_kernel, grid_of(l),

@@ -21,11 +21,11 @@ __global__ void round_kernel(const RoundJob* jobs, float* work) {
 __global__ void cut_kernel(const CutJob* jobs, const float* work, float* target) {
   const CutJob job = jobs[blockIdx.y];
   const int64_t pixel = job_element();
-  if (pixel >= job.side * job.side) return;
-  const int64_t i = pixel / job.side, j = pixel % job.side;
+  if (pixel >= job.rows * job.columns) return;
+  const int64_t i = pixel / job.columns, j = pixel % job.columns;
   int64_t row = job.transpose ? j : i, column = job.transpose ? i : j;
-  if (job.vflip) row = job.side - 1 - row;
-  if (job.hflip) column = job.side - 1 - column;
+  if (job.vflip) row = (job.transpose ? job.columns : job.rows) - 1 - row;
+  if (job.hflip) column = (job.transpose ? job.rows : job.columns) - 1 - column;
   const float* from = work + job.from + ((job.y + row) * job.width + job.x + column) * 3;
   for (int c = 0; c < 3; ++c) target[job.to + pixel * 3 + c] = from[job.channel[c]];
 }
@@ -50,12 +50,13 @@ __global__ void mix_kernel(const MixJob* jobs, float* target) {
 
 void launch_patches(const PlanLaunch& l, const PlanMemory& m) {
   float* work = m.workspace.device_data<float>();
-  const Tensor& aim = l.target == DegradePlan::Target::lr   ? m.lr
-                      : l.target == DegradePlan::Target::hr ? m.hr
-                                                            : m.workspace;
+  const Tensor& aim = l.target == DegradePlan::Target::lr     ? m.lr
+                      : l.target == DegradePlan::Target::hr   ? m.hr
+                      : l.target == DegradePlan::Target::pool ? m.pool
+                                                              : m.workspace;
   float* target = aim.device_data<float>();
   if (l.kernel == DegradeKernel::bytes)
-    launch(bytes_kernel, grid_of(l), kJobBlock, jobs_of<BytesJob>(l, m), work, m.data.device_data<uint8_t>());
+    launch(bytes_kernel, grid_of(l), kJobBlock, jobs_of<BytesJob>(l, m), work, data_of(m));
   else if (l.kernel == DegradeKernel::round)
     launch(round_kernel, grid_of(l), kJobBlock, jobs_of<RoundJob>(l, m), work);
   else if (l.kernel == DegradeKernel::cut)

@@ -229,17 +229,30 @@ void DegradePlanner::round(const std::vector<Id>& ids) {
   launch(DegradeKernel::round, rounding);
 }
 
-Tensor cuda::PlanRunner::run(const DegradePlan& plan, const Tensor& lr, const Tensor& hr,
+Tensor cuda::PlanRunner::send(const DegradePlan& plan) {
+  const auto floats = static_cast<int64_t>((plan.data.size() + sizeof(float) - 1) / sizeof(float));
+  if (floats > room_) {  // plans of a run are of about one size
+    const int64_t room = aligned(floats + floats / 4);
+    uploads_ = Uploads(Tensor({2, room}, DType::f32, Device::cuda));
+    room_ = room;
+  }
+  const Tensor host = uploads_.next({floats});
+  if (floats > 0) std::memcpy(host.bytes(), plan.data.data(), plan.data.size());
+  return uploads_.send();
+}
+
+Tensor cuda::PlanRunner::run(const DegradePlan& plan, const Tensor& data, const PlanTargets& targets,
                              const std::function<void(const Tensor&)>& before) {
-  const auto bytes = static_cast<int64_t>(plan.data.size());
-  PlanMemory memory{Tensor({plan.workspace}, DType::f32, Device::cuda),
-                    Tensor({bytes}, DType::u8, Device::cuda),
+  check(!plan.in_pool || targets.pool.numel() >= plan.workspace, "degradation on the GPU: the pool has ",
+        targets.pool.numel(), " values, a plan takes ", plan.workspace);
+  PlanMemory memory{plan.in_pool ? targets.pool : Tensor({plan.workspace}, DType::f32, Device::cuda),
+                    data,
                     Tensor::zeros({plan.poisson_noises * 256}, DType::f32, Device::cuda),
                     {},
                     {},
-                    lr,
-                    hr};
-  to_device(memory.data.device_data<uint8_t>(), plan.data.data(), bytes);
+                    targets.lr,
+                    targets.hr,
+                    targets.pool};
   if (plan.poisson_noises > 0 && !poisson_.defined()) {
     const PoissonTables& tables = poisson_tables();
     const auto values = static_cast<int64_t>(tables.cumulative.size());
@@ -273,7 +286,8 @@ std::vector<Tensor> apply_degradations(const std::vector<Degradation>& degradati
                count * static_cast<int64_t>(sizeof(float)));
   };
   cuda::PlanRunner runner;
-  const Tensor workspace = runner.run(planner.take(), {}, {}, [&](const Tensor& w) {
+  const DegradePlan plan = planner.take();
+  const Tensor workspace = runner.run(plan, runner.send(plan), {}, [&](const Tensor& w) {
     for (size_t i = 0; i < pictures.size(); ++i) copy(w, begin[i], pictures[i], 0, pictures[i].numel());
   });
   std::vector<Tensor> results;

@@ -11,13 +11,14 @@
 #include <vector>
 
 #include "tensor/cuda.h"
+#include "tensor/transfers.h"
 #include "train/degradation.h"
 #include "train/degrade_jobs.h"
 
 namespace dgp {
 
 struct DegradePlan {
-  enum class Target { workspace, lr, hr };  // what cut, paste and mix write to
+  enum class Target { workspace, lr, hr, pool };  // what cut, paste and mix write to
   struct Launch {
     DegradeKernel kernel;
     Target target;
@@ -26,6 +27,7 @@ struct DegradePlan {
   std::vector<Launch> launches = {};
   std::vector<std::byte> data = {};
   int64_t workspace = 0;       // floats
+  bool in_pool = false;        // the workspace is the pool, which holds pictures already
   int64_t poisson_noises = 0;  // each with 256 flags
 };
 
@@ -87,22 +89,34 @@ class DegradePlanner {
 
 namespace cuda {
 
-// Runs plans. Keeps on the GPU what all of them read.
+// What cut, paste and mix write to, f32, undefined where a plan has none.
+struct PlanTargets {
+  Tensor lr = {}, hr = {}, pool = {};
+};
+
+// Runs plans. Keeps on the GPU what all of them read, and room there and in page-locked memory for what two
+// of them bring.
 class PlanRunner {
  public:
-  // Queues the plan and returns its workspace, f32. lr and hr: the targets, undefined where it has none.
-  // `before` is called between the plan's way to the GPU and its first kernel, to fill the workspace.
-  Tensor run(const DegradePlan& plan, const Tensor& lr = {}, const Tensor& hr = {},
+  // Begins to take a plan's data to the GPU, beside the kernels that are queued, and returns the data there:
+  // f32 that stands for bytes, for a run() that is queued before the next send().
+  Tensor send(const DegradePlan& plan);
+
+  // Queues the plan and returns its workspace, f32. data: what send() returned of it. `before` is called
+  // before the first kernel, to fill the workspace.
+  Tensor run(const DegradePlan& plan, const Tensor& data, const PlanTargets& targets = {},
              const std::function<void(const Tensor& workspace)>& before = nullptr);
 
  private:
+  Uploads uploads_;
+  int64_t room_ = 0;  // of each of the two, in floats
   Tensor poisson_, poisson_first_;
 };
 
-// In train/degrade_kernels.cu: every launch of a plan, in order. Tensors on the GPU: the plan's data u8;
-// flags f32 [poisson_noises, 256] of 0; PoissonTables.
+// In train/degrade_patches.cu: every launch of a plan, in order. Tensors on the GPU: the plan's data as
+// send() gives it; flags f32 [poisson_noises, 256] of 0; PoissonTables.
 struct PlanMemory {
-  Tensor workspace, data, flags, poisson, poisson_first, lr, hr;
+  Tensor workspace, data, flags, poisson, poisson_first, lr, hr, pool;
 };
 DGP_CUDA_FUNCTION void launch_plan(const DegradePlan& plan, const PlanMemory& memory);
 

@@ -41,7 +41,8 @@ DryRun dry_run(const TrainConfig& config, double seconds, const std::atomic<bool
   Learner learner(config);
   Loader loader(data, config, 0);
   const auto step = [&](int64_t iteration) {
-    learner.step([&] { return loader.next(); }, learning_rate(config, iteration), iteration);
+    learner.step([&] { return loader.next(); }, learning_rate(config, iteration), iteration,
+                 [&] { loader.send(); });
   };
   const auto stopped = [&] { return stop && *stop; };
   for (int64_t i = 0; i < kWarmUp && !stopped(); ++i) step(i);

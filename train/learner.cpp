@@ -135,11 +135,13 @@ void Learner::combine(StepResult& result) {
   ranks_->sum(gradients);
 }
 
-StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration) try {
+StepResult Learner::step(const std::function<Batch()>& next, double lr, int64_t iteration,
+                         const std::function<void()>& meanwhile) try {
   StepResult result;
   for (int64_t i = 0; i < config_.accumulate; ++i) {
     const Batch batch = next().to(config_.computes_on());
     if (std::isfinite(result.loss)) backpropagate(batch, result);
+    if (meanwhile) meanwhile();
   }
   combine(result);
   result = update(std::move(result), lr, iteration);

@@ -41,10 +41,12 @@ class Learner {
   explicit Learner(const TrainConfig& config, Ranks* ranks = nullptr);
 
   // Step `iteration` (from 0) at rate `lr` on config.accumulate batches, each taken from `next`, all of them
-  // in any case: of each its part for this rank. The discriminator's rate follows: gan.optimizer.lr times lr
+  // in any case: of each its part for this rank. After each, while the GPU is at work on it, `meanwhile` is
+  // called. The discriminator's rate follows: gan.optimizer.lr times lr
   // / optimizer.lr. Whatever is thrown on the way, Error(limit) when memory runs out above all, leaves no
   // gradients behind.
-  StepResult step(const std::function<Batch()>& next, double lr, int64_t iteration);
+  StepResult step(const std::function<Batch()>& next, double lr, int64_t iteration,
+                  const std::function<void()>& meanwhile = {});
 
   Network& network() { return *network_; }
   Network& average() { return *average_; }                          // the weights to validate and to save

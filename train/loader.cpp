@@ -3,6 +3,7 @@
 #include "train/loader.h"
 
 #include <chrono>
+#include <utility>
 
 #include "train/pool.h"
 
@@ -13,7 +14,9 @@ constexpr double kMostWaiting = 0.05;  // share of the time without a word
 
 Loader::Loader(const Dataset& data, const TrainConfig& config, int64_t first, BatchPart part)
     : data_(data), config_(config), part_(part), next_made_(first), next_taken_(first) {
-  if (config.data.pool.pairs > 0)
+  if (config.computes_on() == Device::cuda)
+    gpu_ = std::make_unique<GpuBatches>(data, config, part);
+  else if (config.data.pool.pairs > 0)
     pool_ = std::make_unique<PairPool>(data, config.data.pool, static_cast<uint64_t>(config.seed));
   for (int64_t i = 0; i < config.data.workers; ++i) workers_.emplace_back([this] { work(); });
 }
@@ -53,11 +56,10 @@ void Loader::work() {
 }
 
 Loader::Made Loader::make(int64_t number) const {
-  const Rng rng = Rng(static_cast<uint64_t>(config_.seed), 0xda7a).split(static_cast<uint64_t>(number));
+  if (gpu_) return {{}, gpu_->plan(number)};
+  const Rng rng = batch_rng(config_, number);
   if (pool_) return {make_from_pool(rng, number), {}};
-  const AugmentConfig& augment = config_.data.augment;
-  if (on_gpu()) return {{}, plan_batch(data_, rng, part_.count, augment, part_.first)};
-  return {data_.batch(rng, part_.count, augment, part_.first), {}};
+  return {data_.batch(rng, part_.count, config_.data.augment, part_.first), {}};
 }
 
 Batch Loader::make_from_pool(const Rng& rng, int64_t number) const {
@@ -76,13 +78,25 @@ Batch Loader::next() {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return failure_ || ready_.count(next_taken_); });
+  changed_.wait(lock, [&] { return failure_ || sent_ || ready_.count(next_taken_); });
   if (failure_) std::rethrow_exception(failure_);
+  Made made = sent_ ? *std::exchange(sent_, std::nullopt) : take(lock);
+  waited_ += std::chrono::duration<double>(Clock::now() - start).count();
+  return gpu_ ? gpu_->make(std::move(made.plan)) : made.batch;
+}
+
+void Loader::send() {
+  std::unique_lock lock(mutex_);
+  if (!gpu_ || failure_ || sent_ || !ready_.count(next_taken_)) return;
+  sent_ = take(lock);
+  gpu_->send(sent_->plan);
+}
+
+Loader::Made Loader::take(std::unique_lock<std::mutex>& lock) {
   Made made = std::move(ready_.extract(next_taken_++).mapped());
   changed_.notify_all();
   lock.unlock();
-  waited_ += std::chrono::duration<double>(Clock::now() - start).count();
-  return on_gpu() ? run_batch(made.plan, runner_) : made.batch;
+  return made;
 }
 
 std::string waiting_advice(const TrainConfig& config, double waiting, int64_t cores) {
@@ -94,7 +108,7 @@ std::string waiting_advice(const TrainConfig& config, double waiting, int64_t co
   if (config.data.workers < cores)
     add("set data.workers to " + std::to_string(std::min(cores, config.data.workers * 2)));
   bool degraded = false;
-  const bool on_gpu = config.computes_on() == Device::cuda && config.data.pool.pairs == 0;
+  const bool on_gpu = config.computes_on() == Device::cuda;
   for (const SourceConfig& source : config.data.train)
     degraded = degraded || (source.lr.empty() && source.degrade.type != "bicubic" &&
                             (!on_gpu || source.degrade.type == "real"));

@@ -6,11 +6,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "train/batch_plan.h"
+#include "train/gpu_batches.h"
 
 namespace dgp {
 
@@ -18,14 +19,8 @@ inline constexpr int64_t kBatchesAhead = 4;  // ready or in the making, besides 
 
 class PairPool;
 
-// Samples [first, first + count) of each batch: the part of it that one of several processes takes.
-struct BatchPart {
-  int64_t first, count;
-};
-
 // Makes batches ahead of the trainer on threads of its own. Where training is on the GPU, they only work out
-// what is to be done (train/batch_plan.h), and next() has the GPU do it; unless there is a pool, whose pairs
-// are kept in the CPU's memory and made there.
+// what is to be done; send() takes that there, and next() has the GPU do it (train/gpu_batches.h).
 class Loader {
  public:
   // Batches number `first` on, or a part of each. Sample i of batch b is drawn from
@@ -37,23 +32,27 @@ class Loader {
 
   // In order, on the device that made it; a worker's exception comes out here. Called by one thread.
   Batch next();
+  // Where the GPU makes batches: begins to take the next one there, beside the kernels that are queued, if
+  // the workers have it. Called by the thread that calls next(), while the GPU has work.
+  void send();
   double waited_seconds() const { return waited_; }  // by the trainer, in next(), so far
 
  private:
   void work();
   struct Made {
     Batch batch;
-    BatchPlan plan;  // where the GPU makes the batch
+    GpuBatches::Plan plan;  // where the GPU makes the batch
   };
-  bool on_gpu() const { return !pool_ && config_.computes_on() == Device::cuda; }
+  Made take(std::unique_lock<std::mutex>& lock);  // the next, which is ready
   Made make(int64_t number) const;
   Batch make_from_pool(const Rng& rng, int64_t number) const;
 
   const Dataset& data_;
   const TrainConfig& config_;
   const BatchPart part_;
-  std::unique_ptr<PairPool> pool_;
-  cuda::PlanRunner runner_;
+  std::unique_ptr<PairPool> pool_;   // of the CPU
+  std::unique_ptr<GpuBatches> gpu_;  // where training is there
+  std::optional<Made> sent_;
   int64_t next_made_, next_taken_;
   double waited_ = 0;
   bool stop_ = false;

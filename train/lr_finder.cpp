@@ -98,7 +98,7 @@ LrFound find_learning_rate(const TrainConfig& config, const LrSweep& sweep, cons
           reference += untrained(batch) / static_cast<double>(config.accumulate);
           return batch;
         },
-        lr, step);
+        lr, step, [&] { loader.send(); });
     if (result.overflow) {  // says nothing of the rate: the same again, at a lower loss scale
       --step;
       continue;

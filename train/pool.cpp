@@ -7,58 +7,44 @@ enum Stream : uint64_t {
   kWhich = 101,
   kPlace = 102,
   kOther = 103
-};                             // apart from those of a sample in data.cpp
-constexpr int64_t kKept = 64;  // pairs behind the window, for threads that are behind
+};  // apart from those of a sample in data.cpp
 
 }  // namespace
 
-PairPool::PairPool(const Dataset& data, const PoolConfig& config, uint64_t seed)
+PoolDraws::PoolDraws(const Dataset& data, const PoolConfig& config, uint64_t seed)
     : data_(data), config_(config), rng_(seed, 0x9a125) {
   if (config_.size == 0) config_.size = data.patch() * 3 / 2;
 }
 
-int64_t PairPool::number(const PoolConfig& config, int64_t index, Rng rng) {
+int64_t PoolDraws::number(const PoolConfig& config, int64_t index, Rng rng) {
   return index / config.reuse + rng.below(config.pairs);
 }
 
+PoolDraws::From PoolDraws::first(int64_t index, const Rng& rng) const {
+  return {number(config_, index, rng.split(kWhich)), rng.split(kPlace)};
+}
+PoolDraws::From PoolDraws::other(int64_t index, const Rng& rng, const Partner& partner) const {
+  return {number(config_, index, rng.split(kOther)), partner.rng};
+}
+
+Recipe PoolDraws::recipe(int64_t number) const {
+  return data_.recipe(rng_.split(static_cast<uint64_t>(number)), config_.size);
+}
+
+PairPool::PairPool(const Dataset& data, const PoolConfig& config, uint64_t seed)
+    : data_(data),
+      draws_(data, config, seed),
+      pairs_([this](int64_t number) { return data_.make(draws_.recipe(number)); }) {}
+
 void PairPool::sample(int64_t index, const Rng& rng, const AugmentConfig& augment, float* lr, float* hr) {
-  const auto take = [&](uint64_t which) { return pair(number(config_, index, rng.split(which))); };
-  const Made first = take(kWhich);
-  data_.cut(*first, rng.split(kPlace), augment, lr, hr);
+  const auto cut = [&](const PoolDraws::From& from, float* to_lr, float* to_hr) {
+    data_.cut(*pairs_.get(from.number), from.place, augment, to_lr, to_hr);
+  };
+  cut(draws_.first(index, rng), lr, hr);
   data_.mix_in(rng, augment, lr, hr, [&](const Rng& partner, float* other_lr, float* other_hr) {
-    data_.cut(*take(kOther), partner, augment, other_lr, other_hr);
+    cut(draws_.other(index, rng, {.share = 0, .rng = partner}), other_lr, other_hr);
   });
-  forget(index);
-}
-
-// The first thread that asks for a pair makes it; others wait for it.
-PairPool::Made PairPool::pair(int64_t number) {
-  std::promise<Made> promise;
-  std::shared_future<Made> future;
-  {
-    std::lock_guard lock(mutex_);
-    auto at = pairs_.find(number);
-    if (at != pairs_.end()) {
-      future = at->second;
-    } else {
-      pairs_.emplace(number, promise.get_future().share());
-    }
-  }
-  if (future.valid()) return future.get();
-  try {
-    auto made =
-        std::make_shared<const Pair>(data_.pair(rng_.split(static_cast<uint64_t>(number)), config_.size));
-    promise.set_value(made);
-    return made;
-  } catch (...) {
-    promise.set_exception(std::current_exception());
-    throw;
-  }
-}
-
-void PairPool::forget(int64_t index) {
-  std::lock_guard lock(mutex_);
-  pairs_.erase(pairs_.begin(), pairs_.lower_bound(index / config_.reuse - kKept));
+  pairs_.forget_below(draws_.oldest(index) - kPairsBehind);
 }
 
 }  // namespace dgp

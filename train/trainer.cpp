@@ -264,7 +264,7 @@ void Trainer::step() {
     if (hooks_.on_batch) hooks_.on_batch(at_.iteration, batch);
     return batch;
   };
-  const StepResult result = learner_->step(next, lr, at_.iteration);
+  const StepResult result = learner_->step(next, lr, at_.iteration, [&] { loader_->send(); });
   ++at_.iteration;
   if (!result.overflow) watch_.step(result.sound, result.loss);
   account(result, lr);

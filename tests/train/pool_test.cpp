@@ -33,7 +33,7 @@ TEST_CASE("every pair of the pool is drawn as often as asked, from a window that
   const PoolConfig config{.pairs = 20, .reuse = 5};
   std::map<int64_t, int> uses;
   for (int64_t index = 0; index < 20000; ++index) {
-    const int64_t number = PairPool::number(config, index, Rng(1).split(static_cast<uint64_t>(index)));
+    const int64_t number = PoolDraws::number(config, index, Rng(1).split(static_cast<uint64_t>(index)));
     REQUIRE(number >= index / 5);
     REQUIRE(number < index / 5 + 20);
     ++uses[number];
