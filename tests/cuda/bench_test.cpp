@@ -1,4 +1,5 @@
 // dgp eval and dgp bench on the GPU, and the clock they measure with.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "image/image.h"
@@ -22,7 +23,9 @@ TEST_CASE("events time what is queued between them") {
       for (int i = 0; i < count; ++i) a.copy_from(b);
     };
   };
-  const double one = cuda::milliseconds(copies(1)), many = cuda::milliseconds(copies(100));
+  double one = cuda::milliseconds(copies(1));  // the first of a process takes longer
+  for (int i = 0; i < 5; ++i) one = std::min(one, cuda::milliseconds(copies(1)));
+  const double many = cuda::milliseconds(copies(200));
   CHECK(one > 0);
   CHECK(many > 5 * one);
   CHECK(cuda::peak_gflops() > 0);

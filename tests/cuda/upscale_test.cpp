@@ -6,6 +6,7 @@
 #include "infer/gpu_plan.h"
 #include "infer/upscaler.h"
 #include "models/state.h"
+#include "tensor/npy.h"
 #include "tests/cli/run.h"
 #include "tests/cuda/device.h"
 #include "tests/infer/networks.h"
@@ -116,5 +117,31 @@ TEST_CASE("dgp upscale --device cuda takes a folder") {
     REQUIRE(dgp_run("upscale " + folder / "in/" + name + ".png" + common + folder / "one.png").status == 0);
     CHECK(
         same_bits(read_image(folder / "out/" + name + ".png").pixels, read_image(folder / "one.png").pixels));
+  }
+}
+
+TEST_CASE("dgp upscale --device cuda takes the images of a .npy") {
+  if (!device::usable()) return;
+  TempFolder folder;
+  DGPNet net = random_net({2, 4, 1, 3, 1}, 3);
+  save_model(folder / "m.safetensors", net);
+  const Tensor lr = random_tensor({4, 3, 7, 9}, 5);
+  write_npy(folder / "lr.npy", lr);
+  const Outcome ran = dgp_run("upscale " + folder / "lr.npy" + " -m " + folder / "m.safetensors" + " -o " +
+                              folder / "hr.npy --device cuda");
+  INFO(ran.err);
+  REQUIRE(ran.status == 0);
+  const Tensor hr = read_npy(folder / "hr.npy");
+  REQUIRE(hr.shape() == Shape{4, 3, 14, 18});
+  const Upscaler upscaler(net, {.device = Device::cuda});
+  for (int64_t n = 0; n < 4; ++n) {
+    Tensor image({1, 7, 9, 3}), got({1, 14, 18, 3});
+    auto gather = [](const Tensor& planes, const Tensor& pixels) {
+      for (int64_t i = 0, plane = planes.numel() / 3; i < planes.numel(); ++i)
+        pixels.data<float>()[i % plane * 3 + i / plane] = planes.data<float>()[i];
+    };
+    gather(lr.slab(n, 1), image);
+    gather(hr.slab(n, 1), got);
+    CHECK(same_bits(got, upscaler(image)));
   }
 }
