@@ -213,4 +213,11 @@ inline dim3 grid_of(const WeightGradient& p, int64_t tile_terms, int64_t tile_ou
 // Its parts on tensor cores, from dy and x of this type; of f32 in tf32.
 void run_on_tensor_cores(const WeightGradient& p, DType type);
 
+// 1x1 convolutions, whole images and nothing but the product, by cuBLAS; backward_weight: the parts. False
+// where it is none, where factors are to be rounded first, or without cuBLAS: then nothing is done.
+bool forward_by_blas(const ConvGeometry& g, const Tensor& x, const Tensor& w, const Tensor& y);
+bool backward_data_by_blas(const ConvGeometry& g, const Tensor& dy, const Tensor& w, const Tensor& sum,
+                           const Tensor& dx);
+bool backward_weight_by_blas(const ConvGeometry& g, const WeightGradient& p, DType type);
+
 }  // namespace dgp::cuda

@@ -90,10 +90,12 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& of_y, const Ten
   p.splits = (p.rows + p.rows_each - 1) / p.rows_each;
   Tensor partial({p.sets, p.splits, g.o * p.depth}, DType::f32, Device::cuda);
   p.partial = partial.device_data<float>();
-  if ((type != DType::f32 || factors() != Factors::f32) && has_tensor_cores())
-    run_on_tensor_cores(p, type);
-  else
-    launch(backward_weight_kernel, grid_of(p, kTile, kTile), kThreads, p);
+  if (!backward_weight_by_blas(g, p, type)) {
+    if ((type != DType::f32 || factors() != Factors::f32) && has_tensor_cores())
+      run_on_tensor_cores(p, type);
+    else
+      launch(backward_weight_kernel, grid_of(p, kTile, kTile), kThreads, p);
+  }
   sum_axis(LoadF32{p.partial}, p.sets, p.splits, g.o * p.depth, 1, dw.device_data<float>());
 }
 

@@ -1,6 +1,7 @@
 // cuBLAS, found when the program runs: a binary built with CUDA starts where the library is not, and the
 // kernel of gemm.cu takes its place. Only five of its functions are used. It is told not to round f32 unless
-// tf32 is in use (tensor/cuda_math.h), and runs on the one stream, so that two runs give equal bits.
+// tf32 is in use (tensor/cuda_math.h), nor sums of 16-bit factors, and runs on the one stream, so that two
+// runs give equal bits.
 #include "tensor/cuda_gemm.h"
 #include "tensor/cuda_kernel.h"
 #include "tensor/cuda_math.h"
@@ -13,10 +14,15 @@
 namespace dgp::cuda {
 namespace {
 
+// cublasGemmStridedBatchedEx: one of several of that name in cuBLAS's header.
+using Gemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
+                                const void*, const void*, cudaDataType, int, long long, const void*,
+                                cudaDataType, int, long long, const void*, void*, cudaDataType, int,
+                                long long, int, cublasComputeType_t, cublasGemmAlgo_t);
+
 struct Blas {
   cublasHandle_t handle = nullptr;
-  decltype(&cublasSgemmStridedBatched) gemm = nullptr;
-  decltype(&cublasSetMathMode) set_math = nullptr;
+  Gemm gemm = nullptr;
   int version = 0;
 };
 
@@ -26,8 +32,8 @@ Blas open_blas() {
   auto* create = &cublasCreate;
   auto* version = &cublasGetVersion;
   auto* set_stream = &cublasSetStream;
-  blas.set_math = &cublasSetMathMode;
-  blas.gemm = &cublasSgemmStridedBatched;
+  auto* set_math = &cublasSetMathMode;
+  blas.gemm = &cublasGemmStridedBatchedEx;
 #else
   void* library = dlopen("libcublas.so.13", RTLD_NOW | RTLD_LOCAL);
   if (!library) library = dlopen("libcublas.so.12", RTLD_NOW | RTLD_LOCAL);
@@ -35,12 +41,13 @@ Blas open_blas() {
   auto create = reinterpret_cast<decltype(&cublasCreate_v2)>(dlsym(library, "cublasCreate_v2"));
   auto version = reinterpret_cast<decltype(&cublasGetVersion_v2)>(dlsym(library, "cublasGetVersion_v2"));
   auto set_stream = reinterpret_cast<decltype(&cublasSetStream_v2)>(dlsym(library, "cublasSetStream_v2"));
-  blas.set_math = reinterpret_cast<decltype(blas.set_math)>(dlsym(library, "cublasSetMathMode"));
-  blas.gemm = reinterpret_cast<decltype(blas.gemm)>(dlsym(library, "cublasSgemmStridedBatched"));
-  if (!create || !version || !set_stream || !blas.set_math || !blas.gemm) return {};
+  auto set_math = reinterpret_cast<decltype(&cublasSetMathMode)>(dlsym(library, "cublasSetMathMode"));
+  blas.gemm = reinterpret_cast<Gemm>(dlsym(library, "cublasGemmStridedBatchedEx"));
+  if (!create || !version || !set_stream || !set_math || !blas.gemm) return {};
 #endif
   if (create(&blas.handle) != CUBLAS_STATUS_SUCCESS ||
-      set_stream(blas.handle, stream()) != CUBLAS_STATUS_SUCCESS)
+      set_stream(blas.handle, stream()) != CUBLAS_STATUS_SUCCESS ||
+      set_math(blas.handle, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != CUBLAS_STATUS_SUCCESS)
     return {};
   version(blas.handle, &blas.version);
   return blas;
@@ -49,6 +56,10 @@ Blas open_blas() {
 const Blas& blas() {
   static const Blas instance = open_blas();
   return instance;
+}
+
+cudaDataType type_of(DType type) {
+  return type == DType::bf16 ? CUDA_R_16BF : type == DType::f16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
 }  // namespace
@@ -66,14 +77,15 @@ bool gemm_by_blas(const Product& p) {
       p.ldc > kMost || p.batch > kMost)
     return false;
   auto size = [](int64_t n) { return static_cast<int>(n); };
+  const cublasComputeType_t compute = p.factors != DType::f32      ? CUBLAS_COMPUTE_32F
+                                      : factors() == Factors::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                                   : CUBLAS_COMPUTE_32F_PEDANTIC;
   // cuBLAS counts along columns: it sees each matrix transposed, so C^T = op(B)^T op(A)^T.
-  const bool tf32 = factors() == Factors::tf32;
-  cublasStatus_t status =
-      blas().set_math(blas().handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_PEDANTIC_MATH);
-  if (status == CUBLAS_STATUS_SUCCESS)
-    status = blas().gemm(blas().handle, p.tb ? CUBLAS_OP_T : CUBLAS_OP_N, p.ta ? CUBLAS_OP_T : CUBLAS_OP_N,
-                         size(p.n), size(p.m), size(p.k), &p.alpha, p.b, size(p.ldb), p.b_step, p.a,
-                         size(p.lda), p.a_step, &p.beta, p.c, size(p.ldc), p.c_step, size(p.batch));
+  const cublasStatus_t status =
+      blas().gemm(blas().handle, p.tb ? CUBLAS_OP_T : CUBLAS_OP_N, p.ta ? CUBLAS_OP_T : CUBLAS_OP_N,
+                  size(p.n), size(p.m), size(p.k), &p.alpha, p.b, type_of(p.factors), size(p.ldb), p.b_step,
+                  p.a, type_of(p.factors), size(p.lda), p.a_step, &p.beta, p.c, type_of(p.result),
+                  size(p.ldc), p.c_step, size(p.batch), compute, CUBLAS_GEMM_DEFAULT);
   if (status != CUBLAS_STATUS_SUCCESS)
     fail(ErrorCode::io, "cuBLAS: a product of ", p.m, " by ", p.n, " by ", p.k, " ended with status ",
          static_cast<int>(status));

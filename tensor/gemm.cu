@@ -12,8 +12,9 @@ constexpr int kTile = 32, kRows = 8, kPart = 128;
 __global__ void gemm_kernel(Product s) {
   DGP_SHARED(float, ta, [kTile][kTile + 1]);
   DGP_SHARED(float, tb, [kTile][kTile + 1]);
-  const float *a = s.a + blockIdx.z * s.a_step, *b = s.b + blockIdx.z * s.b_step;
-  float* c = s.c + blockIdx.z * s.c_step;
+  const float* a = static_cast<const float*>(s.a) + blockIdx.z * s.a_step;
+  const float* b = static_cast<const float*>(s.b) + blockIdx.z * s.b_step;
+  float* c = static_cast<float*>(s.c) + blockIdx.z * s.c_step;
   int tx = static_cast<int>(threadIdx.x) % kTile, ty = static_cast<int>(threadIdx.x) / kTile;
   int64_t row0 = int64_t{blockIdx.y} * kTile, column0 = int64_t{blockIdx.x} * kTile;
   float sum[kTile / kRows] = {}, part[kTile / kRows] = {};
@@ -48,6 +49,8 @@ __global__ void gemm_kernel(Product s) {
 }  // namespace
 
 void gemm_by_kernel(const Product& p) {
+  check(p.factors == DType::f32 && p.result == DType::f32, "gemm: the kernel multiplies f32, not ",
+        to_string(p.factors));
   int64_t rows = (p.m + kTile - 1) / kTile, columns = (p.n + kTile - 1) / kTile;
   check(rows <= 65535 && columns <= 0x7fffffff && p.batch <= 65535, "gemm: ", p.batch, " products of ", p.m,
         " by ", p.n, " are too many or too large for one kernel");

@@ -66,6 +66,7 @@ const std::vector<ConvCase> kCases = {
     {{2, 13, 17, 8}, {16, 3, 3, 4}, {.stride = 2, .padding = 3, .dilation = 2, .groups = 2}},
     {{1, 11, 9, 4}, {6, 5, 2, 4}, {.stride = 3, .padding = 1}},
     {{1, 7, 5, 3}, {8, 1, 1, 3}, {.stride = 2}},
+    {{2, 9, 7, 16}, {24, 1, 1, 16}, {}},
     {{2, 13, 9, 8}, {2, 5, 3, 3, 8}, {.stride = 4, .padding = 2, .dilation = 3}},
 };
 

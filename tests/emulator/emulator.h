@@ -83,6 +83,7 @@ int64_t live_buffers();
 int64_t live_bytes();
 void check_leaks();          // throws Fault that lists what is still allocated
 int64_t allocation_count();  // since the process began
+int64_t product_count();     // of cuBLAS, likewise; a batch is one
 
 struct Site {
   const char* file;
@@ -289,14 +290,23 @@ struct BlasHandle;
 using cublasHandle_t = emulator::BlasHandle*;
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_NOT_SUPPORTED = 15 };
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
-enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_PEDANTIC_MATH = 2, CUBLAS_TF32_TENSOR_OP_MATH = 3 };
+enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION = 16 };
+enum cudaDataType { CUDA_R_32F = 0, CUDA_R_16F = 2, CUDA_R_16BF = 14 };
+enum cublasComputeType_t {
+  CUBLAS_COMPUTE_32F = 68,
+  CUBLAS_COMPUTE_32F_PEDANTIC = 69,
+  CUBLAS_COMPUTE_32F_FAST_TF32 = 77
+};
+enum cublasGemmAlgo_t { CUBLAS_GEMM_DEFAULT = -1 };
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle);
 cublasStatus_t cublasGetVersion(cublasHandle_t handle, int* version);
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
-cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t op_a,
-                                         cublasOperation_t op_b, int m, int n, int k, const float* alpha,
-                                         const float* a, int lda, long long a_step, const float* b, int ldb,
-                                         long long b_step, const float* beta, float* c, int ldc,
-                                         long long c_step, int batch);
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
+                                          cublasOperation_t op_b, int m, int n, int k, const void* alpha,
+                                          const void* a, cudaDataType a_type, int lda, long long a_step,
+                                          const void* b, cudaDataType b_type, int ldb, long long b_step,
+                                          const void* beta, void* c, cudaDataType c_type, int ldc,
+                                          long long c_step, int batch, cublasComputeType_t compute,
+                                          cublasGemmAlgo_t algorithm);
