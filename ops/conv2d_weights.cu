@@ -1,69 +1,61 @@
 // The gradient of a convolution in its kernels, as an implicit product summed over pixels: outputs by
-// K = taps x input channels. A block makes a tile of 64 x 64 from some rows of the images, 16 pixels of a row
-// at a time, in parts of 128 pixels; what the blocks of different rows found is then added in double, in
-// order. conv2d_weights_tensor_cores.cu makes tiles of rounded factors.
+// K = taps x input channels, by the kernel of conv2d_weights_tile.h; what the blocks of different rows found
+// is then added in double, in order. This file has the sums of f32 factors; conv2d_weights_tensor_cores.cu
+// those of rounded ones.
 #include <algorithm>
 
 #include "ops/conv2d.h"
-#include "ops/conv2d_cuda.h"
+#include "ops/conv2d_weights_tile.h"
 #include "ops/reduce_cuda.h"
 
 namespace dgp::cuda {
 namespace {
 
-constexpr int kTile = 64, kPixels = 16, kPart = 128, kEach = 4;
-constexpr int kThreads = kTile / kEach * (kTile / kEach), kAcross = kThreads / kTile;
+// Of a lane: 8 outputs by 4 places of K, side by side. Pixels are summed in order, in parts of kPart.
+template <class S>
+struct ExactSums {
+  static constexpr int kDown = 8, kBeside = 4, kPart = 128;
+  static_assert(S::kWarpColumns == 8 * kBeside && S::kWarpOutputs == 4 * kDown);
+  float sum[kDown][kBeside] = {}, part[kDown][kBeside] = {};
+  int pixels = 0;
 
-// grid: (tiles of K, tiles of the outputs of a group, sets * splits * groups)
-__global__ void backward_weight_kernel(WeightGradient p) {
-  DGP_SHARED(float, ds, [kPixels][kTile + 4]);
-  DGP_SHARED(float, xs, [kPixels][kTile + 4]);
-  int t = static_cast<int>(threadIdx.x), lane = t % kTile, across = t / kTile;
-  int cg = p.c / p.groups, og = p.o / p.groups, group = static_cast<int>(blockIdx.z) % p.groups;
-  int64_t split = blockIdx.z / p.groups % p.splits, set = blockIdx.z / (p.groups * p.splits);
-  int output0 = static_cast<int>(blockIdx.y) * kTile, k0 = static_cast<int>(blockIdx.x) * kTile,
-      k = k0 + lane;
-  int tap = k / cg, ky = tap / p.kw * p.dilation - p.padding, kx = tap % p.kw * p.dilation - p.padding;
-  const float* x = static_cast<const float*>(p.x) + group * cg + k - tap * cg;
-  const float* dy = static_cast<const float*>(p.dy) + group * og + output0 + lane;
-  int tx = t % (kTile / kEach) * kEach, ty = t / (kTile / kEach) * kEach, terms = 0;
-  float sum[kEach][kEach] = {}, part[kEach][kEach] = {};
-  auto add_part = [&] {
-    for (int i = 0; i < kEach; ++i)
-      for (int j = 0; j < kEach; ++j) {
+  __device__ void add(const Chunk* ds, const Chunk* xs, int down, int beside, int lane) {
+    using half_detail::float_of;
+    int d0 = (down + lane / 8 * kDown) / 4, x0 = beside / 4 + lane % 8;
+#pragma unroll 4  // loads further ahead of their use would fill the registers
+    for (int pixel = 0; pixel < S::kPixels; ++pixel) {
+      Chunk x = xs[placed<float, S::kXChunks>(pixel, x0)];
+#pragma unroll
+      for (int c = 0; c < kDown / 4; ++c) {
+        Chunk d = ds[placed<float, S::kDChunks>(pixel, d0 + c)];
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+          for (int j = 0; j < kBeside; ++j) part[4 * c + i][j] += float_of(d.word[i]) * float_of(x.word[j]);
+      }
+    }
+    pixels += S::kPixels;
+    if (pixels % kPart == 0) finish();
+  }
+  __device__ void finish() {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i)
+#pragma unroll
+      for (int j = 0; j < kBeside; ++j) {
         sum[i][j] += part[i][j];
         part[i][j] = 0;
       }
-  };
-  int64_t first = split * p.rows_each, end = first + p.rows_each < p.rows ? first + p.rows_each : p.rows;
-  for (int64_t row = first; row < end; ++row) {
-    int64_t image = p.per_image ? set : row / p.oh;
-    int oy = static_cast<int>(row % p.oh), iy = oy * p.stride + ky;
-    bool row_there = k < p.depth && iy >= 0 && iy < p.h;
-    for (int ox0 = 0; ox0 < p.ow; ox0 += kPixels) {
-      for (int pixel = across; pixel < kPixels; pixel += kAcross) {
-        int ox = ox0 + pixel, ix = ox * p.stride + kx;
-        bool d_there = ox < p.ow && output0 + lane < og;
-        ds[pixel][lane] = d_there ? dy[((image * p.oh + oy) * p.ow + ox) * p.o] : 0.0F;
-        bool x_there = row_there && ox < p.ow && ix >= 0 && ix < p.w;
-        xs[pixel][lane] = x_there ? x[((image * p.h + iy) * p.w + ix) * p.c] : 0.0F;
-      }
-      __syncthreads();
-      for (int pixel = 0; pixel < kPixels; ++pixel)
-        for (int i = 0; i < kEach; ++i)
-          for (int j = 0; j < kEach; ++j) part[i][j] += ds[pixel][ty + i] * xs[pixel][tx + j];
-      __syncthreads();
-      terms += kPixels;
-      if (terms % kPart == 0) add_part();
-    }
   }
-  add_part();
-  for (int i = 0; i < kEach; ++i)
-    for (int j = 0; j < kEach; ++j)
-      if (output0 + ty + i < og && k0 + tx + j < p.depth)
-        p.partial[((set * p.splits + split) * p.o + group * og + output0 + ty + i) * p.depth + k0 + tx + j] =
-            sum[i][j];
-}
+  template <class F>
+  __device__ void each(int lane, F&& f) const {
+#pragma unroll
+    for (int i = 0; i < kDown; ++i)
+#pragma unroll
+      for (int j = 0; j < kBeside; ++j) f(lane / 8 * kDown + i, lane % 8 * kBeside + j, sum[i][j]);
+  }
+};
+
+using Exact = WeightTile<float, 64>;
 
 struct LoadArray {
   Array x;
@@ -94,7 +86,7 @@ void conv2d_backward_weight(const ConvGeometry& g, const Tensor& of_y, const Ten
     if ((type != DType::f32 || factors() != Factors::f32) && has_tensor_cores())
       run_on_tensor_cores(p, type);
     else
-      launch(backward_weight_kernel, grid_of(p, kTile, kTile), kThreads, p);
+      run_weight_tiles<Exact, ExactSums<Exact>>(p);
   }
   sum_axis(LoadF32{p.partial}, p.sets, p.splits, g.o * p.depth, 1, dw.device_data<float>());
 }
