@@ -56,7 +56,7 @@ GpuPlan::GpuPlan(const DGPNet& net) : config_(net.config) {
 void GpuPlan::prepare(DType storage) {
   if (storage_ == storage && factors_ == cuda::factors()) return;
   auto make = [](Layer& layer, DType read, DType written) {
-    layer.prepared = cuda::prepare_weights(layer.weight.to(Device::cuda), read, written, layer.memory);
+    layer.prepared = cuda::prepare_weights(layer.weight.to(Device::cuda), read, written, {}, layer.memory);
   };
   make(head_, DType::f32, storage);
   for (Block& block : body_) make(block.first, storage, storage);
@@ -114,7 +114,7 @@ void GpuPlan::run_block(const Block& block, GpuWorkspace& space) const {
   cuda::means_of_row_sums(space.row_sums, width, space.fold.means);
   cuda::fold(block.fold, space.fold);
   const cuda::PreparedWeights folded =
-      cuda::prepare_weights(space.fold.weight, space.storage, space.storage, space.fold_prepared);
+      cuda::prepare_weights(space.fold.weight, space.storage, space.storage, {}, space.fold_prepared);
 
   // As in plan.cpp: rows of f up to `ready` are overwritten, h of the next band looks at those below.
   if (!tiling.keep) h.restart();

@@ -2,7 +2,8 @@
 // channels, summed over K = taps x input channels, in NHWC, by the kernel of conv2d_tile.h. Bias, activation
 // and residual are added as a tile is stored. The gradient in x is the same kernel: dy convolved with the
 // kernels turned round, where there was a stride in parts that see some of the taps each. This file has the
-// sums of f32 factors; conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w.
+// sums of f32 factors; conv2d_tensor_cores.cu those of rounded ones, conv2d_weights.cu the gradient in w. 3x3
+// convolutions of f32 factors and enough channels go by Winograd instead, conv2d_winograd.cu.
 #include <algorithm>
 
 #include "ops/conv2d_prepared.h"
@@ -79,6 +80,7 @@ void run(Convolution p, int64_t images, const Tensor& of_x, const PreparedWeight
   p.by_fours = p.o / p.groups % 4 == 0;
   for (const Array& map : {p.y, p.a, p.residual})
     p.by_fours = p.by_fours && map.starts_at_multiple_of(map.type == DType::f32 ? 16 : 8);
+  if (w.winograd > 0) return run_winograd(p, images);
   w.factors == Factors::f32 ? run_exactly(p, images) : run_on_tensor_cores(p, images, w.factors);
 }
 
@@ -110,7 +112,7 @@ void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Tens
                  const Tensor& residual, const Tensor& y, const Tensor& a) {
   const bool alone = slope == 1 && !b.defined() && !residual.defined() && !a.defined();
   if (alone && forward_by_blas(g, x, w, y)) return;
-  conv2d_rows(g, slope, x, prepare_weights(w, x.dtype(), y.dtype()), b, residual, y, a);
+  conv2d_rows(g, slope, x, prepare_weights(w, x.dtype(), y.dtype(), options_of(g)), b, residual, y, a);
 }
 
 void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const PreparedWeights& w,
@@ -119,6 +121,9 @@ void conv2d_rows(const ConvGeometry& g, float slope, const Tensor& x, const Prep
   check(factors == w.factors && (factors == Factors::f32 || x.dtype() == w.x),
         "conv2d: weights prepared for other factors, or for input of ", to_string(w.x), "; input is ",
         to_string(x.dtype()), ", result ", to_string(y.dtype()));
+  check(w.winograd == 0 || (w.winograd == g.groups && g.stride == 1 && g.dilation == 1),
+        "conv2d: weights prepared for stride 1, dilation 1 and ", w.winograd, " groups, not for stride ",
+        g.stride, ", dilation ", g.dilation, " and ", g.groups, " groups");
   Convolution p = from_geometry(g);
   p.slope = slope, p.residual = array(residual), p.y = array(y), p.a = array(a);
   p.b = b.defined() ? b.device_data<float>() : nullptr;

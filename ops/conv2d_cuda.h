@@ -141,13 +141,20 @@ __device__ inline Corner corner_of(const Convolution& p, const Part& part, int64
           part.left + static_cast<int>(pixel % part.columns) * p.stride};
 }
 
-// Adds bias, activation and residual to the sum of an output channel at a pixel, and stores it.
-__device__ inline void store_at(const Convolution& p, int64_t image, int64_t pixel, int64_t o, float sum) {
-  int64_t at = (image * p.y_rows * p.ow + pixel) * p.o + o;
-  float z = sum + (p.b ? p.b[(p.b_per_image ? image * p.o : 0) + o] : 0.0F);
+__device__ inline float bias_of(const Convolution& p, int64_t image, int64_t o) {
+  return p.b ? p.b[(p.b_per_image ? image * p.o : 0) + o] : 0.0F;
+}
+
+// Activation and residual for a sum with its bias, which is stored at this place of the result.
+__device__ inline void store_result(const Convolution& p, int64_t at, float z) {
   z = z > 0 ? z : p.slope * z;
   if (p.a.data) p.a.store(at, z);
   p.y.store(at, z + (p.residual.data ? p.residual.load(at) : 0.0F));
+}
+
+// Adds bias, activation and residual to the sum of an output channel at a pixel, and stores it.
+__device__ inline void store_at(const Convolution& p, int64_t image, int64_t pixel, int64_t o, float sum) {
+  store_result(p, (image * p.y_rows * p.ow + pixel) * p.o + o, sum + bias_of(p, image, o));
 }
 
 // The same of four outputs, where p.by_fours.
@@ -191,6 +198,12 @@ PreparedWeights prepare_turned(const Tensor& w, const ConvGeometry& g, DType rea
 // The whole convolution on tensor cores, of factors that are not f32. Where x is f32 and the factors have 16
 // bits, places 2t, 2t+1, 2t+8 and 2t+9 of each 16 terms of the weights hold terms t, t+4, t+8 and t+12.
 void run_on_tensor_cores(const Convolution& p, int64_t images, Factors factors);
+
+// The whole convolution of f32 factors by Winograd, with weights that are made of w, [groups, O, 3, 3, C] of
+// all groups and sets, or for the gradient in x turned round, [groups, C, 3, 3, O].
+void run_winograd(const Convolution& p, int64_t images);
+void winograd_weights(const Tensor& w, int64_t groups, int64_t inputs, int64_t outputs, bool turn,
+                      const Tensor& to);
 
 // The gradient in the kernels, [sets, O, depth], from rows of dy: parts of them to `partial`, added
 // afterwards.

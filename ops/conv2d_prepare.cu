@@ -1,5 +1,6 @@
 // Weights laid out for the kernel of conv2d_tile.h, from [sets, O, taps, C/groups] f32: rows of K, filled
 // with zeros to whole stages, of f32, f32 rounded to tf32, bf16 or f16; for the gradient in x turned round.
+// Where Winograd is taken conv2d_winograd.cu lays them out.
 #include "ops/conv2d_cuda.h"
 #include "ops/conv2d_prepared.h"
 
@@ -43,11 +44,32 @@ DType type_of(Factors factors) {
   return factors == Factors::bf16 ? DType::bf16 : factors == Factors::f16 ? DType::f16 : DType::f32;
 }
 
+// n f32 values: in this memory, if there is any.
+Tensor place(int64_t n, const Tensor& memory) {
+  if (!memory.defined()) return Tensor({n}, DType::f32, Device::cuda);
+  check(memory.numel() >= n, "conv2d: memory of ", memory.numel(),
+        " f32 values for prepared weights, expected ", n);
+  return memory;
+}
+
+PreparedWeights prepare_for_winograd(const Tensor& w, const Conv2dOptions& options, const Tensor& memory,
+                                     bool turn) {
+  int64_t inputs = w.dim(-1), outputs = w.dim(-4) / options.groups;
+  const int64_t groups = w.numel() / (9 * inputs * outputs);  // of all sets
+  if (turn) std::swap(inputs, outputs);
+  PreparedWeights made{w.shape(), place(winograd_numel(groups, inputs, outputs), memory)};
+  made.winograd = options.groups;
+  winograd_weights(w, groups, inputs, outputs, turn, made.memory);
+  return made;
+}
+
 // turned: of the convolution whose gradient in x this is for, or null.
-PreparedWeights prepare(const Tensor& w, DType read, DType written, const Tensor& memory,
-                        const ConvGeometry* turned) {
+PreparedWeights prepare(const Tensor& w, DType read, DType written, const Conv2dOptions& options,
+                        const Tensor& memory, const ConvGeometry* turned) {
   const Factors factors = factors_of(read, written);
   const DType x = factors == Factors::f32 ? DType::f32 : read, type = type_of(factors);
+  if (factors == Factors::f32 && takes_winograd(w.shape(), options))
+    return prepare_for_winograd(w, options, memory, turned != nullptr);
   auto size = [](int64_t number) { return static_cast<int>(number); };
   Layout to{};
   to.kh = size(w.dim(-3)), to.kw = size(w.dim(-2)), to.inputs = size(w.dim(-1)), to.outputs = size(w.dim(-4));
@@ -67,9 +89,7 @@ PreparedWeights prepare(const Tensor& w, DType read, DType written, const Tensor
       array(w).starts_at_multiple_of(16))
     return made;
   const int64_t n = rows * made.pitch, floats = (n * element_size(type) + 3) / 4;
-  made.memory = memory.defined() ? memory : Tensor({floats}, DType::f32, Device::cuda);
-  check(made.memory.numel() >= floats, "conv2d: memory of ", made.memory.numel(),
-        " f32 values for prepared weights, expected ", prepared_numel(w.shape()));
+  made.memory = place(floats, memory);
   to.pitch = size(made.pitch), to.tf32 = factors == Factors::tf32;
   to.interleave = x == DType::f32 && type != DType::f32;
   dispatch_storage(type, "conv2d", [&](auto zero) {
@@ -89,12 +109,13 @@ Factors factors_of(DType read, DType written) {
   return factors();
 }
 
-PreparedWeights prepare_weights(const Tensor& w, DType read, DType written, const Tensor& memory) {
-  return prepare(w, read, written, memory, nullptr);
+PreparedWeights prepare_weights(const Tensor& w, DType read, DType written, const Conv2dOptions& options,
+                                const Tensor& memory) {
+  return prepare(w, read, written, options, memory, nullptr);
 }
 
 PreparedWeights prepare_turned(const Tensor& w, const ConvGeometry& g, DType read, DType written) {
-  return prepare(w, read, written, {}, &g);
+  return prepare(w, read, written, options_of(g), {}, &g);
 }
 
 }  // namespace dgp::cuda

@@ -48,7 +48,7 @@ def line(row, peak_gflops):
 
 def table(rows, machine, peak_gflops, bandwidth_gbs):
     """Markdown. Of peak: multiply-adds as if every convolution were computed directly, against the FMA peak in f32 that
-    the same run measured, so that folding or tensor cores may pass 1."""
+    the same run measured, so that folding, Winograd or tensor cores may pass 1."""
     title = f"{machine}: FMA peak {peak_gflops:.0f} GFLOP/s in f32, memory {bandwidth_gbs:.0f} GB/s, both measured"
     if machine.startswith("emulated"):
         title += ". No GPU: these times mean nothing"

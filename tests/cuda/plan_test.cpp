@@ -39,7 +39,7 @@ TEST_CASE("as a whole, in tiles and with features in the host's memory the GPU g
   for (const Case& c :
        {Case{{4, 8, 2, 3, 1}, 37, 11}, Case{{2, 8, 2, 5, 1}, 29, 9}, Case{{1, 4, 2, 3, 4}, 62, 37},
         Case{{2, 8, 1, 3, 3}, 28, 11}, Case{{3, 4, 2, 1, 1}, 9, 6}, Case{{1, 4, 1, 7, 2}, 35, 9},
-        Case{{4, 8, 0, 3, 1}, 13, 8}, Case{{4, 8, 2, 3, 1}, 1, 1}}) {
+        Case{{4, 8, 0, 3, 1}, 13, 8}, Case{{4, 8, 2, 3, 1}, 1, 1}, Case{{2, 16, 1, 3, 1}, 23, 19}}) {
     CAPTURE(c.config.scale, c.config.kernel, c.config.unshuffle, c.height, c.width);
     {
       DGPNet net = random_net(c.config, 7);

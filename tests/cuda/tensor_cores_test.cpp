@@ -196,9 +196,9 @@ TEST_CASE("weights that were prepared once give the bits of those that each call
                    w = moved(dgp::random_tensor(c.w, 2), DType::f32);
       const Tensor want({g.n, g.oh, g.ow, g.o}, written, Device::cuda);
       cuda::conv2d_rows(g, 1, x, w, {}, {}, want);
-      const Tensor memory({cuda::prepared_numel(c.w)}, DType::f32, Device::cuda);
+      const Tensor memory({cuda::prepared_numel(c.w, c.options)}, DType::f32, Device::cuda);
       for (const Tensor& place : {Tensor(), memory}) {
-        const cuda::PreparedWeights prepared = cuda::prepare_weights(w, read, written, place);
+        const cuda::PreparedWeights prepared = cuda::prepare_weights(w, read, written, c.options, place);
         const Tensor got(want.shape(), written, Device::cuda);
         for (int i = 0; i < 2; ++i) {
           cuda::conv2d_rows(g, 1, x, prepared, {}, {}, got);
@@ -209,8 +209,9 @@ TEST_CASE("weights that were prepared once give the bits of those that each call
           CHECK_THROWS_WITH(cuda::conv2d_rows(g, 1, x, prepared, {}, {}, got),
                             ContainsSubstring("prepared for other factors"));
       }
-      const Tensor less = memory.slab(0, memory.numel() / 4 - 1);
-      CHECK_THROWS_WITH(cuda::prepare_weights(w, read, written, less), ContainsSubstring("f32 values for"));
+      const Tensor less = memory.slab(0, 7);
+      CHECK_THROWS_WITH(cuda::prepare_weights(w, read, written, c.options, less),
+                        ContainsSubstring("f32 values for"));
     }
 }
 

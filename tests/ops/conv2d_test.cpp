@@ -105,6 +105,32 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
   }
 }
 
+// Winograd on the GPU: odd sizes, lines, channels that fill no block, kernels and biases of each image,
+// several blocks of tiles, and sums so long that they are taken in parts.
+TEST_CASE("3x3 convolutions of many channels on the GPU") {
+  struct Case {
+    Shape x, w;
+    Conv2dOptions options;
+    bool per_image_bias = true;
+  };
+  auto leaky = Activation::leaky_relu;
+  for (const Case& c : {Case{{1, 1, 77, 16}, {16, 3, 3, 16}, {.padding = 1, .activation = leaky}},
+                        Case{{2, 41, 1, 17}, {19, 3, 3, 17}, {.padding = 1}},
+                        Case{{1, 27, 30, 24}, {70, 3, 3, 24}, {.padding = 1}, false},
+                        Case{{3, 6, 11, 20}, {3, 33, 3, 3, 20}, {.padding = 0, .activation = leaky}},
+                        Case{{2, 7, 5, 16}, {16, 3, 3, 16}, {.padding = 4}, false},
+                        Case{{2, 9, 7, 144}, {32, 3, 3, 72}, {.padding = 1, .groups = 2}},
+                        Case{{1, 6, 9, 256}, {16, 3, 3, 256}, {.padding = 1}}}) {
+    INFO(to_string(c.x) << to_string(c.w));
+    Rng rng(6);
+    ConvGeometry g = conv_geometry(c.x, c.w, c.options);
+    check_cuda([&](const std::vector<Var>& v) { return conv2d(v[0], v[1], v[2], c.options, v[3]); },
+               {random_tensor(c.x, rng.split(1)), random_tensor(c.w, rng.split(2)),
+                random_tensor(c.per_image_bias ? Shape{g.n, g.o} : Shape{g.o}, rng.split(3)),
+                random_tensor({g.n, g.oh, g.ow, g.o}, rng.split(4))});
+  }
+}
+
 TEST_CASE("the number of threads changes no bit of a convolution") {
   Rng rng(9);
   Tensor x = random_tensor({2, 41, 37, 24}, rng.split(1), DType::f32);
