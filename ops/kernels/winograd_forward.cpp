@@ -64,6 +64,7 @@ void transform_inputs(const WinogradForward& args, int64_t begin, int64_t tiles,
 struct IntoPlanes {
   float* m;
   int64_t m_plane, ldm;
+  bool add;  // to what is there
   Ahead& ahead;
 
   // A tile of 4x4 pixels reads 6x6, 1.5 times what is new in it; its share of the 36 products' k: a line for
@@ -72,16 +73,17 @@ struct IntoPlanes {
   const float* fetch(int64_t, int64_t) const { return ahead.next(); }
   DGP_INLINE auto operator()(int64_t xi, int64_t first) const {
     float* rows = m + xi * m_plane + first * ldm;
-    return
-        [rows](int r, int i, int vectors, V sum) { store<kLanes>(rows + (r * vectors + i) * kLanes, sum); };
+    return [rows, add = add](int r, int i, int vectors, V sum) {
+      float* to = rows + (r * vectors + i) * kLanes;
+      store<kLanes>(to, add ? load<kLanes>(to) + sum : sum);
+    };
   }
 };
 
-// m = v u for one panel; ldv and k in units of Product.
-template <class Product>
-void multiply_planes(const float* v, int64_t v_plane, int64_t ldv, int64_t k, int64_t tiles, const float* u,
-                     int64_t vectors, const IntoPlanes& into) {
-  multiply_panel<Product>(vectors, {36, v_plane, k * into.ldm}, tiles, OneSegment{k}, v, ldv, u, into);
+// How many sums over k are taken, to be added up: long sums of f32 lose more than the transforms do.
+int64_t parts_of(int64_t k) {
+  constexpr int64_t kMostTerms = 64;
+  return (k + kMostTerms - 1) / kMostTerms;
 }
 
 // Where one tile goes: `rows` x `columns` pixels of y, the residual there, and the sum of its pixels.
@@ -172,13 +174,17 @@ void forward(const WinogradForward& args, int64_t tile_begin, int64_t tile_end, 
   TileAt next(tile_end, y.width);
   for (int64_t p = 0; p < panel_count(y.channels); ++p) {
     Panel panel = panel_of(y.channels, p);
-    int64_t m_plane = plane_size(tiles, panel.vectors * kLanes);
+    int64_t ldm = panel.vectors * kLanes, m_plane = plane_size(tiles, ldm);
+    int64_t parts = parts_of(k), terms = round_up((k + parts - 1) / parts, 4);
     // All of it while the first panel is multiplied; a chunk is what a tile's loop over k fetches.
-    int64_t chunk = IntoPlanes::fetch_lines(tile_rows(static_cast<int>(panel.vectors))) * (k / 4) * 16;
+    int64_t chunk = IntoPlanes::fetch_lines(tile_rows(static_cast<int>(panel.vectors))) * (terms / 4) * 16;
     Ahead ahead(x, y.first + next.row - args.padding, next.column - args.padding, p == 0 ? tiles * 4 + 2 : 0,
                 chunk);
-    IntoPlanes into{m, m_plane, panel.vectors * kLanes, ahead};
-    multiply_planes<Product>(v, v_plane, ldv, k, tiles, args.u + panel.first * 36 * k, panel.vectors, into);
+    const float* u = args.u + panel.first * 36 * k;
+    for (int64_t first = 0; first < k; first += terms)
+      multiply_panel<Product>(panel.vectors, {36, v_plane, k * ldm}, tiles,
+                              OneSegment{k - first < terms ? k - first : terms}, v + first, ldv,
+                              u + first * ldm, IntoPlanes{m, m_plane, ldm, first > 0, ahead});
     if (args.epilogue.sums)
       put_tiles<true>(args, tile_begin, tiles, panel, m, m_plane);
     else

@@ -53,6 +53,8 @@ TEST_CASE("fast convolutions equal the plain loops in float64") {
         Case{{3, 11, 7, 17}, {3, 33, 3, 3, 17}, {.padding = 1}},
         Case{{1, 30, 37, 64}, {48, 3, 3, 64}, {.padding = 1}},
         Case{{2, 9, 14, 96}, {2, 32, 3, 3, 96}, {.padding = 1}},
+        Case{{1, 12, 17, 101}, {33, 3, 3, 101}, {.padding = 1}},
+        Case{{1, 17, 22, 256}, {48, 3, 3, 256}, {.padding = 1}},
         Case{{2, 5, 5, 12}, {16, 3, 3, 12}, {.padding = 2}},
         Case{{1, 21, 18, 3}, {12, 3, 3, 3}, {.padding = 1, .activation = Activation::relu}},
         Case{{2, 9, 150, 3}, {3, 3, 3, 3}, {.padding = 1, .activation = leaky}},
