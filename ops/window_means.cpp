@@ -66,8 +66,8 @@ void leave_out(const T* row, int64_t width, int64_t channels, int64_t j, int64_t
   }
 }
 
-}  // namespace
-
+// Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. f32 rows are summed in segments
+// of 16 pixels counted from the left, the segments in double.
 template <class T>
 void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums) {
   double* middle = sums + k / 2 * channels;
@@ -85,18 +85,18 @@ void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, d
     leave_out(row, width, channels, j, k, shifted);
   }
 }
-template void row_window_sums(const float*, int64_t, int64_t, int64_t, double*);
-template void row_window_sums(const double*, int64_t, int64_t, int64_t, double*);
-
-void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t height, int64_t channels,
-                  int64_t k, double* sums) {
+// The sums of an image's rows, [height,k,C], added up to its window sums [k,k,C], row after row: each
+// vertical shift takes those of its rows.
+void add_row_sums(const double* row_sums, int64_t height, int64_t channels, int64_t k, double* sums) {
   int64_t line = k * channels;
   for (int64_t i = 0; i < k; ++i) {
     Range range = covered(i, k, height);
-    for (int64_t y = std::max(first, range.begin); y < std::min(first + count, range.end); ++y)
-      for (int64_t c = 0; c < line; ++c) sums[i * line + c] += row_sums[(y - first) * line + c];
+    for (int64_t y = range.begin; y < range.end; ++y)
+      for (int64_t c = 0; c < line; ++c) sums[i * line + c] += row_sums[y * line + c];
   }
 }
+
+}  // namespace
 
 WindowSums::WindowSums(int64_t height, int64_t width, int64_t channels, int64_t k)
     : height_(height),
@@ -213,8 +213,7 @@ Var window_means(const Var& x, int64_t k) {
         std::vector<double> sums(static_cast<size_t>(k * line));
         for (int64_t i = begin; i < end; ++i) {
           std::fill(sums.begin(), sums.end(), 0.0);
-          cpu::add_row_sums(rows.data<double>() + i * height * line, 0, height, height, channels, k,
-                            sums.data());
+          cpu::add_row_sums(rows.data<double>() + i * height * line, height, channels, k, sums.data());
           T* m = means.data<T>() + i * k * line;
           for (size_t c = 0; c < sums.size(); ++c)
             m[c] = static_cast<T>(sums[c] / static_cast<double>(height * width));

@@ -49,16 +49,6 @@ class WindowGradientRows {
   std::vector<float> row_;
 };
 
-// Sums of one image row for each horizontal shift: row [W,C] -> sums [k,C]. f32 rows are summed in segments
-// of 16 pixels counted from the left, the segments in double, so the result depends on the row alone.
-template <class T>
-void row_window_sums(const T* row, int64_t width, int64_t channels, int64_t k, double* sums);
-
-// The sums of rows [first, first + count) of an image of `height` rows, [count,k,C], added to its window sums
-// [k,k,C], row after row: each vertical shift takes those of its rows. Bands in order give the sums of all.
-void add_row_sums(const double* row_sums, int64_t first, int64_t count, int64_t height, int64_t channels,
-                  int64_t k, double* sums);
-
 }  // namespace cpu
 
 namespace cuda {

@@ -5,23 +5,13 @@
 #include "ops/conv2d_prepared.h"
 #include "ops/conv2d_reference.h"
 #include "tensor/cuda_math.h"
+#include "tests/cuda/nmse.h"
 #include "tests/ops/op_checks.h"
 
 using namespace dgp;
 using cuda::Factors;
 
 namespace {
-
-double nmse(const Tensor& of, const Tensor& want) {
-  const Tensor got = of.to(DType::f32).to(Device::cpu);
-  REQUIRE(got.shape() == want.shape());
-  double error = 0, power = 0;
-  for (int64_t i = 0; i < want.numel(); ++i) {
-    const double e = want.data<double>()[i], d = static_cast<double>(got.data<float>()[i]) - e;
-    error += d * d, power += e * e;
-  }
-  return error / power;
-}
 
 // What every type holds exactly, so that only a result's own rounding is left.
 Tensor simple(const Shape& shape, uint64_t seed) {

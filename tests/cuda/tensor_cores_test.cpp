@@ -6,6 +6,7 @@
 #include "ops/conv2d_prepared.h"
 #include "ops/matmul.h"
 #include "tensor/cuda_math.h"
+#include "tests/cuda/nmse.h"
 #include "tests/infer/networks.h"
 #include "tests/ops/op_checks.h"
 
@@ -30,18 +31,6 @@ Tensor rounded(const Tensor& t, Factors factors) {
     v = rounded(v, factors == Factors::bf16 ? 8 : 11, factors != Factors::tf32);
   }
   return r;
-}
-
-// Of an f32 or 16-bit tensor, wherever it is.
-double nmse(const Tensor& of, const Tensor& want) {
-  const Tensor got = of.to(Device::cpu).to(DType::f32);
-  REQUIRE(got.shape() == want.shape());
-  double error = 0, power = 0;
-  for (int64_t i = 0; i < want.numel(); ++i) {
-    const double e = want.data<double>()[i], d = static_cast<double>(got.data<float>()[i]) - e;
-    error += d * d, power += e * e;
-  }
-  return error / power;
 }
 
 double least_error(Factors factors) { return factors == Factors::bf16 ? 1e-5 : 2e-7; }
